@@ -1,0 +1,345 @@
+#pragma once
+
+/// The operations: what each adds up over a row, keeps of an element, and writes for it.
+///
+/// The sweeps know these members and no operation by name:
+///
+///     sums                  how many sums the sweep over the exponentials keeps
+///     uses_exponentials     does the writing sweep want the exponentials, rather than the logits?
+///     writes                is there an output at all?
+///     output                where it is, if there is
+///     add_up(x, e, max, window, terms)   the terms of one vector: logits x, exponentials e = 2^stored_exponent·exp(…)
+///     kept(x, e, max)       what the writing sweep wants to know of an exponential
+///     finish<B, Product>(totals, max)    from the sums to a writer(value, window) for each vector, value being kept(…), or x
+///     complete()            after the last vector was written
+///     at_zero(maximum, winners)          the limit of temperature 0: what the winners get, and the others
+///     undefined(maximum)    the row has no finite maximum: +inf, −inf, or NaN where any element is NaN
+///
+/// To add an operation, add a type here and the function that calls it.
+
+#include "compiler.hpp"
+#include "exp.hpp"
+#include "simd.hpp"
+#include "sum.hpp"
+#include "windows.hpp"
+
+namespace xsoftmax::kernels {
+
+template <class T>
+inline constexpr T infinity = std::numeric_limits<T>::infinity();
+
+template <class T>
+inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
+
+/// What is written at temperature 0.
+struct zero_limit {
+    double winner;
+    double other;
+};
+
+// ---- softmax ---------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct softmax_operation {
+    static constexpr std::size_t sums = 1;
+    static constexpr bool uses_exponentials = true;
+    static constexpr bool writes = true;
+
+    T* output;
+
+    template <class B, class Maximum, class Window>
+    XSOFTMAX_ALWAYS_INLINE void add_up(B, B e, const Maximum&, Window, B* terms) const
+    {
+        terms[0] = e;
+    }
+
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE B kept(B, B e, const Maximum&) const
+    {
+        return e;
+    }
+
+    template <class B, class Product, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum&)
+    {
+        using C = value_of<B>;
+        const auto inverse = split_into<C>(wide_from<C>(1.0) / totals[0]);
+        return [high = B(inverse.high), low = B(inverse.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
+            return Product::of(e, high, low);
+        };
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void complete() const {}
+    XSOFTMAX_ALWAYS_INLINE zero_limit at_zero(double, double winners) const { return {1 / winners, 0}; }
+    XSOFTMAX_ALWAYS_INLINE void undefined(double) const {}
+};
+
+// ---- Operations that take a logarithm --------------------------------------------------------------------------------
+
+/// Sums the exponentials of the winners (each is 1) apart from all others, so that nothing cancels:
+/// log Σ exp((x − maximum)/T) = log1p(Σ others + (winners − 1)). Where one logit is 25 above the rest, the common form is
+/// off by 10^7 ULP.
+template <class C>
+struct split_sums {
+    wide<C> others;   ///< Σ exponentials over all but the winners
+    wide<C> winners;  ///< how many logits equal the maximum
+    wide<C> own;      ///< the exponential of the maximum
+
+    static constexpr std::size_t sums = 2;
+
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static void add_up(B x, B e, const Maximum& maximum, B* terms)
+    {
+        const auto winner = maximum.is_maximum(x);
+        terms[0] = where(winner, B(C(0)), e);
+        terms[1] = where(winner, B(C(1)), B(C(0)));
+    }
+
+    template <class Maximum>
+    XSOFTMAX_ALWAYS_INLINE split_sums(const wide<C>* totals, const Maximum& maximum)
+        : others(totals[0]), winners(totals[1]), own(wide_from<C>(static_cast<double>(maximum.own_exponential())))
+    {
+    }
+
+    /// Σ exponentials.
+    XSOFTMAX_ALWAYS_INLINE wide<C> all() const { return others + winners * own; }
+
+    /// log Σ exp((x − maximum)/T) ≥ 0.
+    XSOFTMAX_ALWAYS_INLINE wide<C> logarithm() const
+    {
+        return log_one_plus(others / own + (winners - wide_from<C>(1.0)));
+    }
+
+    XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(winners) == 1; }
+};
+
+/// (a − b)/T for finite a ≥ b, also where a − b overflows.
+template <class C>
+XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temperature)
+{
+    if constexpr (sizeof(C) == 4)
+        return (a - b) / temperature;
+    else
+        return a - b <= std::numeric_limits<double>::max() ? quotient(two_sum(a, -b), temperature)
+                                                           : quotient(two_sum(a / 4, -b / 4), temperature / 4);
+}
+
+template <class T>
+struct log_softmax_operation {
+    static constexpr std::size_t sums = 2;
+    static constexpr bool uses_exponentials = false;
+    static constexpr bool writes = true;
+
+    T* output;
+
+    template <class B, class Maximum, class Window>
+    XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
+    {
+        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
+    }
+
+    /// (x − maximum)/T − log Σ exp((x − maximum)/T): both terms have the same sign, so nothing cancels.
+    template <class B, class Product, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum) const
+    {
+        using C = value_of<B>;
+        const double log_sum = to_double(split_sums<C>(totals, maximum).logarithm());
+        const auto inverse = split_into<C>(maximum.scale().inverse);
+        return [maximum, high = B(inverse.high), low = B(inverse.low),
+                shift = B(static_cast<C>(-log_sum))](B x, auto) XSOFTMAX_INLINE_LAMBDA {
+            const B d = maximum.difference(x);
+            const B value = multiply_add(d, high, multiply_add(d, low, shift));
+            return where(d == B(-infinity<C>), d, value);  // −inf·0 would be NaN
+        };
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void complete() const {}
+    XSOFTMAX_ALWAYS_INLINE zero_limit at_zero(double, double winners) const
+    {
+        return {-::log(winners), -infinity<double>};
+    }
+    XSOFTMAX_ALWAYS_INLINE void undefined(double) const {}
+};
+
+struct log_sum_exp_operation {
+    static constexpr std::size_t sums = 2;
+    static constexpr bool uses_exponentials = false;
+    static constexpr bool writes = false;
+
+    double temperature = 1;
+    double result = 0;
+
+    template <class B, class Maximum, class Window>
+    XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
+    {
+        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
+    }
+
+    template <class B, class Product, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    {
+        using C = value_of<B>;
+        result = to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals, maximum).logarithm());
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void complete() const {}
+    XSOFTMAX_ALWAYS_INLINE zero_limit at_zero(double maximum, double winners)
+    {
+        result = maximum == 0 ? ::log(winners) : maximum * infinity<double>;
+        return {};
+    }
+    XSOFTMAX_ALWAYS_INLINE void undefined(double maximum) { result = maximum; }
+};
+
+// ---- Cross-entropy ---------------------------------------------------------------------------------------------------
+
+/// Loss of one class: (maximum − x[target])/T + log Σ exp((x − maximum)/T), both terms ≥ 0.
+struct index_loss_operation {
+    static constexpr std::size_t sums = 2;
+    static constexpr bool uses_exponentials = false;
+    static constexpr bool writes = false;
+
+    double temperature;
+    double target_logit;
+    double loss = 0;
+
+    template <class B, class Maximum, class Window>
+    XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
+    {
+        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
+    }
+
+    template <class B, class Product, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    {
+        using C = value_of<B>;
+        const auto distance = difference_over<C>(maximum.value(), target_logit, temperature);
+        loss = to_double(distance + split_sums<C>(totals, maximum).logarithm());
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void complete() const {}
+    XSOFTMAX_ALWAYS_INLINE void undefined(double) { loss = not_a_number<double>; }
+};
+
+/// The same, and its gradient (p − onehot(target))/T.
+template <class T>
+struct index_gradient_operation : index_loss_operation {
+    static constexpr bool uses_exponentials = true;
+    static constexpr bool writes = true;
+
+    T* output;
+    std::size_t target;
+    T target_gradient = 0;
+
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE B kept(B, B e, const Maximum&) const
+    {
+        return e;
+    }
+
+    template <class B, class Product, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    {
+        using C = value_of<B>;
+        index_loss_operation::finish<B, Product>(totals, maximum);
+        const split_sums<C> row(totals, maximum);
+        const auto& scale = maximum.scale();
+        const auto inverse = scale.inverse / row.all();
+
+        // p − 1 = −(the sum of the others)/(the sum of all), which keeps every digit where p rounds to 1.
+        const B target_x(static_cast<C>(target_logit));
+        const bool winner = static_cast<C>(target_logit) == static_cast<C>(maximum.value()) && row.one_winner();
+        const auto rest = winner ? row.others
+                                 : row.all() - wide_from<C>(static_cast<double>(first_lane(maximum.exponential(target_x))));
+        target_gradient = static_cast<T>(-to_double(rest * inverse) * scale.unit);
+
+        const auto factor = split_into<C>(inverse);
+        return [high = B(factor.high), low = B(factor.low), unit = B(static_cast<C>(scale.unit))](B e, auto)
+                   XSOFTMAX_INLINE_LAMBDA { return Product::of(e, high, low) * unit; };
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void complete() const { output[target] = target_gradient; }
+};
+
+/// Loss of target probabilities t: Σ t·(maximum − x)/T + (Σ t)·log Σ exp((x − maximum)/T). A target of 0 adds 0, whatever
+/// its logit.
+template <class T>
+struct probabilities_loss_operation {
+    static constexpr std::size_t sums = 5;
+    static constexpr bool uses_exponentials = false;
+    static constexpr bool writes = false;
+
+    const T* targets;
+    double loss = 0;
+
+    template <class B, class Maximum, class Window>
+    XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window window, B* terms) const
+    {
+        const B zero(value_of<B>(0));
+        const B t = window.template load_from(targets, value_of<B>(0));
+        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
+        terms[2] = where(maximum.is_maximum(x), t, zero);
+        terms[3] = where(maximum.is_maximum(x), zero, t);
+        terms[4] = where(t == zero, zero, t * maximum.difference(x));
+    }
+
+    template <class B, class Product, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    {
+        using C = value_of<B>;
+        const auto sum = totals[2] + totals[3];
+        const auto log_sum = split_sums<C>(totals, maximum).logarithm();
+        const double distance = -to_double(totals[4]) * maximum.scale().unit;
+        // An infinite distance is the loss; the low parts of extended numbers would make it NaN.
+        loss = distance - distance != 0
+                   ? distance
+                   : to_double(-totals[4] * maximum.scale().inverse * wide_from<C>(maximum.scale().unit) + sum * log_sum);
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void complete() const {}
+    XSOFTMAX_ALWAYS_INLINE void undefined(double) { loss = not_a_number<double>; }
+};
+
+/// The same, and its gradient ((Σ t)·p − t)/T.
+template <class T>
+struct probabilities_gradient_operation : probabilities_loss_operation<T> {
+    static constexpr bool uses_exponentials = true;
+    static constexpr bool writes = true;
+
+    T* output;
+
+    /// The sign marks the winners for the writing sweep.
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE B kept(B x, B e, const Maximum& maximum) const
+    {
+        return where(maximum.is_maximum(x), -e, e);
+    }
+
+    template <class B, class Product, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    {
+        using C = value_of<B>;
+        probabilities_loss_operation<T>::template finish<B, Product>(totals, maximum);
+        const split_sums<C> row(totals, maximum);
+        const auto& scale = maximum.scale();
+        const auto sum = totals[2] + totals[3];
+        const auto factor = split_into<C>(sum / row.all());
+        const auto inverse = split_into<C>(scale.inverse);
+
+        // At a single winner, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing of
+        // a small difference is lost. Where winners tie, p ≤ 1/2 and the plain form is as good.
+        const bool one_winner = row.one_winner();
+        const C at_winner = static_cast<C>(to_double(totals[3] - sum * row.others / row.all()));
+        return [high = B(factor.high), low = B(factor.low), inverse_high = B(inverse.high), inverse_low = B(inverse.low),
+                unit = B(static_cast<C>(scale.unit)), at_winner = B(at_winner),
+                marks_below = B(one_winner ? C(0) : -infinity<C>),
+                targets = this->targets](B kept, auto window) XSOFTMAX_INLINE_LAMBDA {
+            const B t = window.template load_from(targets, C(0));
+            const B plain = Product::of(magnitude(kept), high, low) - t;
+            const B gradient = where(kept < marks_below, at_winner, plain);
+            return Product::of(gradient, inverse_high, inverse_low) * unit;
+        };
+    }
+};
+
+}  // namespace xsoftmax::kernels

@@ -1,0 +1,315 @@
+#pragma once
+
+/// Primitives on xsimd batches, and the one place that knows what differs between xsimd 8.1 and 14.3.
+///
+/// No name here is one of xsimd's: argument-dependent lookup would find xsimd's as well, and xsimd::store, for one, takes
+/// its address to be aligned.
+///
+/// Where a primitive holds an intrinsic, xsimd lacks it in some supported version, and the portable twin stands beside it.
+
+#include "compiler.hpp"
+
+#include <xsimd/xsimd.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+// g++ 12 takes the undefined operand of its own AVX-512 intrinsics for a mistake of their users (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+namespace xsoftmax::kernels {
+
+template <class B>
+using value_of = typename B::value_type;
+
+template <class B>
+using arch_of = typename B::arch_type;
+
+template <class B>
+using mask_of = typename B::batch_bool_type;
+
+/// Does `multiply_add` round once? Deciding from the architecture rather than from the compiler's flags keeps the
+/// results of an architecture the same wherever it is compiled.
+template <class Arch>
+inline constexpr bool has_fused_multiply_add =
+    std::is_base_of_v<xsimd::avx512f, Arch> || std::is_base_of_v<xsimd::fma3<xsimd::avx2>, Arch> ||
+    std::is_base_of_v<xsimd::fma3<xsimd::avx>, Arch> || std::is_base_of_v<xsimd::fma3<xsimd::sse4_2>, Arch> ||
+    std::is_base_of_v<xsimd::neon64, Arch>;
+
+template <class Arch>
+inline constexpr bool is_avx512 = std::is_base_of_v<xsimd::avx512f, Arch>;
+
+template <class Arch>
+inline constexpr bool is_avx = std::is_base_of_v<xsimd::avx, Arch>;
+
+template <class Arch>
+inline constexpr bool is_sse = std::is_base_of_v<xsimd::sse2, Arch>;
+
+/// a·b + c, rounded once where `has_fused_multiply_add`. xsimd 8.1 has no fma of its own for AVX-512.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B multiply_add(B a, B b, B c)
+{
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch_of<B>>) {
+        if constexpr (sizeof(value_of<B>) == 4)
+            return B(_mm512_fmadd_ps(a, b, c));
+        else
+            return B(_mm512_fmadd_pd(a, b, c));
+    }
+    else
+#endif
+        if constexpr (has_fused_multiply_add<arch_of<B>>)
+        return xsimd::fma(a, b, c);
+    else
+        return a * b + c;
+}
+
+/// The larger of two; which one is returned where either is NaN is not defined.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B maximum(B a, B b)
+{
+    return xsimd::max(a, b);
+}
+
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B where(mask_of<B> condition, B yes, B no)
+{
+    return xsimd::select(condition, yes, no);
+}
+
+/// The float whose bits are those of `x`, moved `Bits` places towards the sign.
+template <int Bits, class B>
+XSOFTMAX_ALWAYS_INLINE B shift_bits_left(B x)
+{
+    using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
+#if XSIMD_VERSION_MAJOR < 9
+    using integers = xsimd::batch<integer, arch_of<B>>;
+    return xsimd::bitwise_cast<B>(integers(xsimd::bitwise_cast<integers>(x) << Bits));
+#else
+    return xsimd::bitwise_cast<value_of<B>>(xsimd::bitwise_cast<integer>(x) << Bits);
+#endif
+}
+
+/// |x|
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B magnitude(B x)
+{
+    return xsimd::abs(x);
+}
+
+template <class B>
+XSOFTMAX_ALWAYS_INLINE value_of<B> first_lane(B x)
+{
+    alignas(B) value_of<B> lanes[B::size];
+    x.store_aligned(lanes);
+    return lanes[0];
+}
+
+// ---- Loads and stores ------------------------------------------------------------------------------------------------
+// `Stored` is the type in memory; the batch's own type is the one computed in.
+
+template <class B, class Stored>
+XSOFTMAX_ALWAYS_INLINE B load_whole(const Stored* from)
+{
+    return B::load_unaligned(from);
+}
+
+template <class B, class Stored>
+XSOFTMAX_ALWAYS_INLINE void store_whole(Stored* to, B x)
+{
+    x.store_unaligned(to);
+}
+
+#if defined(__AVX__)
+/// `count` entries from `&avx_lane_masks<I>[8 - count]` have their sign set: vmaskmov's mask for the first lanes.
+/// A sliding window costs one load where building the mask from a comparison costs about 20 instructions on AVX2.
+alignas(64) inline constexpr std::int32_t avx_lane_masks_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+alignas(64) inline constexpr std::int64_t avx_lane_masks_64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+#endif
+
+/// Lanes from the first `count` of 16 or 8, as AVX-512 masks them.
+#if defined(__AVX512F__)
+template <class Mask>
+XSOFTMAX_ALWAYS_INLINE Mask first_lanes(std::size_t count)
+{
+    return static_cast<Mask>((1u << count) - 1);
+}
+#endif
+
+/// The first `count` ≤ B::size elements, and `fill` in the other lanes; no other memory is read.
+///
+/// A half-full AVX-512 vector goes by its half: a masked access of 64 bytes waits for a store to any of those bytes, masked
+/// or not, and short rows often lie next to each other (38 ns against 20 for a row of 8 written beside the next input).
+template <class B, class Stored>
+XSOFTMAX_ALWAYS_INLINE B load_part(const Stored* from, std::size_t count, value_of<B> fill)
+{
+    using arch = arch_of<B>;
+    [[maybe_unused]] constexpr bool plain = std::is_same_v<Stored, value_of<B>>;
+    if (count == B::size) return load_whole<B>(from);
+#if defined(__AVX512VL__)
+    if constexpr (plain && is_avx512<arch> && sizeof(Stored) == 4) {
+        if (count > B::size / 2) return B(_mm512_mask_loadu_ps(B(fill), first_lanes<__mmask16>(count), from));
+        const __m256 half = _mm256_mask_loadu_ps(_mm256_set1_ps(fill), first_lanes<__mmask8>(count), from);
+        return B(_mm512_mask_broadcast_f32x4(_mm512_castps256_ps512(half), 0xff00, _mm_set1_ps(fill)));
+    }
+    else if constexpr (plain && is_avx512<arch>) {
+        if (count > B::size / 2) return B(_mm512_mask_loadu_pd(B(fill), first_lanes<__mmask8>(count), from));
+        const __m256d half = _mm256_mask_loadu_pd(_mm256_set1_pd(fill), first_lanes<__mmask8>(count), from);
+        return B(_mm512_mask_broadcastsd_pd(_mm512_castpd256_pd512(half), 0xf0, _mm_set1_pd(fill)));
+    }
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (plain && is_avx<arch> && sizeof(Stored) == 4) {
+        const __m256i lanes =
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx_lane_masks_32 + (B::size - count)));
+        return B(_mm256_blendv_ps(B(fill), _mm256_maskload_ps(from, lanes), _mm256_castsi256_ps(lanes)));
+    }
+    else if constexpr (plain && is_avx<arch>) {
+        const __m256i lanes =
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx_lane_masks_64 + (B::size - count)));
+        return B(_mm256_blendv_pd(B(fill), _mm256_maskload_pd(from, lanes), _mm256_castsi256_pd(lanes)));
+    }
+    else
+#endif
+    {
+        alignas(B) value_of<B> lanes[B::size];
+        for (std::size_t k = 0; k < B::size; ++k) lanes[k] = k < count ? static_cast<value_of<B>>(from[k]) : fill;
+        return B::load_aligned(lanes);
+    }
+}
+
+/// Writes the first `count` ≤ B::size lanes, and no other memory.
+template <class B, class Stored>
+XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
+{
+    using arch = arch_of<B>;
+    [[maybe_unused]] constexpr bool plain = std::is_same_v<Stored, value_of<B>>;
+    if (count == B::size) return store_whole(to, x);
+#if defined(__AVX512VL__)
+    if constexpr (plain && is_avx512<arch> && sizeof(Stored) == 4) {
+        if (count > B::size / 2) return _mm512_mask_storeu_ps(to, first_lanes<__mmask16>(count), x);
+        _mm256_mask_storeu_ps(to, first_lanes<__mmask8>(count), _mm512_castps512_ps256(x));
+    }
+    else if constexpr (plain && is_avx512<arch>) {
+        if (count > B::size / 2) return _mm512_mask_storeu_pd(to, first_lanes<__mmask8>(count), x);
+        _mm256_mask_storeu_pd(to, first_lanes<__mmask8>(count), _mm512_castpd512_pd256(x));
+    }
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (plain && is_avx<arch> && sizeof(Stored) == 4)
+        _mm256_maskstore_ps(
+            to, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx_lane_masks_32 + (B::size - count))), x);
+    else if constexpr (plain && is_avx<arch>)
+        _mm256_maskstore_pd(
+            to, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx_lane_masks_64 + (B::size - count))), x);
+    else
+#endif
+    {
+        alignas(B) value_of<B> lanes[B::size];
+        x.store_aligned(lanes);
+        for (std::size_t k = 0; k < count; ++k) to[k] = static_cast<Stored>(lanes[k]);
+    }
+}
+
+// ---- Across lanes ----------------------------------------------------------------------------------------------------
+
+template <class B>
+XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_sum(B x)
+{
+#if XSIMD_VERSION_MAJOR >= 9
+    return xsimd::reduce_add(x);
+#else
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch_of<B>>) {
+        if constexpr (sizeof(value_of<B>) == 4)
+            return _mm512_reduce_add_ps(x);
+        else
+            return _mm512_reduce_add_pd(x);
+    }
+    else
+#endif
+        return xsimd::hadd(x);
+#endif
+}
+
+/// xsimd 8.1 has no horizontal maximum; its twin goes through memory.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
+{
+#if XSIMD_VERSION_MAJOR >= 9
+    return xsimd::reduce_max(x);
+#else
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch_of<B>>) {
+        if constexpr (sizeof(value_of<B>) == 4)
+            return _mm512_reduce_max_ps(x);
+        else
+            return _mm512_reduce_max_pd(x);
+    }
+    else
+#endif
+    {
+        alignas(B) value_of<B> lanes[B::size];
+        x.store_aligned(lanes);
+        for (std::size_t half = B::size / 2; half != 0; half /= 2)
+            for (std::size_t k = 0; k < half; ++k) lanes[k] = lanes[k] < lanes[k + half] ? lanes[k + half] : lanes[k];
+        return lanes[0];
+    }
+#endif
+}
+
+// ---- Float to double -------------------------------------------------------------------------------------------------
+
+/// The lanes of a batch of float as two batches of double.
+template <class Arch>
+struct widened {
+    xsimd::batch<double, Arch> low, high;
+};
+
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE widened<Arch> to_doubles(xsimd::batch<float, Arch> x)
+{
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<Arch>) {
+        const __m512 v = x;
+        return {_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+                _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)))};
+    }
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<Arch>) {
+        const __m256 v = x;
+        return {_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))};
+    }
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<Arch>) {
+        const __m128 v = x;
+        return {_mm_cvtps_pd(v), _mm_cvtps_pd(_mm_movehl_ps(v, v))};
+    }
+    else
+#endif
+    {
+        using doubles = xsimd::batch<double, Arch>;
+        alignas(doubles) double lanes[2 * doubles::size];
+        alignas(xsimd::batch<float, Arch>) float narrow[2 * doubles::size];
+        x.store_aligned(narrow);
+        for (std::size_t k = 0; k < 2 * doubles::size; ++k) lanes[k] = static_cast<double>(narrow[k]);
+        return {doubles::load_aligned(lanes), doubles::load_aligned(lanes + doubles::size)};
+    }
+}
+
+}  // namespace xsoftmax::kernels
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif

@@ -1,0 +1,185 @@
+#pragma once
+
+/// Sums that stay exact to a small fraction of an ULP up to 2^24 terms and beyond.
+///
+/// Rows of float add in double; rows of double add in pairs of doubles (Knuth's TwoSum; Ogita, Rump & Oishi, "Accurate
+/// sum and dot product", SIAM J. Sci. Comput. 26 (2005)). Four float accumulators are 5439 ULP off at 2^24 equal terms,
+/// a double one 0.05, for about 10 % of the sweep when four vectors are first added as a tree.
+
+#include "compiler.hpp"
+#include "simd.hpp"
+
+namespace xsoftmax::kernels {
+
+/// An unevaluated sum high + low, good for about 100 bits.
+struct extended {
+    double high = 0;
+    double low = 0;
+};
+
+XSOFTMAX_ALWAYS_INLINE extended two_sum(double a, double b)
+{
+    const double sum = a + b;
+    const double b_seen = sum - a;
+    return {sum, (a - (sum - b_seen)) + (b - b_seen)};
+}
+
+XSOFTMAX_ALWAYS_INLINE extended operator+(extended a, extended b)
+{
+    const extended sum = two_sum(a.high, b.high);
+    if (!(sum.high - sum.high == 0)) return {sum.high, 0};  // infinite, or NaN
+    const double low = sum.low + (a.low + b.low);
+    const double high = sum.high + low;
+    return {high, low - (high - sum.high)};
+}
+
+XSOFTMAX_ALWAYS_INLINE extended operator*(extended a, extended b)
+{
+    const double high = a.high * b.high;
+    return {high, ::fma(a.high, b.high, -high) + (a.high * b.low + a.low * b.high)};
+}
+
+XSOFTMAX_ALWAYS_INLINE extended operator/(extended a, extended b)
+{
+    const double high = a.high / b.high;
+    const double rest = ::fma(-high, b.high, a.high) + (a.low - high * b.low);
+    return {high, rest / b.high};
+}
+
+XSOFTMAX_ALWAYS_INLINE extended operator-(extended a) { return {-a.high, -a.low}; }
+XSOFTMAX_ALWAYS_INLINE extended operator-(extended a, extended b) { return a + -b; }
+
+/// a/b for a plain divisor, also where the quotient overflows.
+XSOFTMAX_ALWAYS_INLINE extended quotient(extended a, double b)
+{
+    const double high = a.high / b;
+    if (!(high - high == 0)) return {high, 0};
+    return {high, (::fma(-high, b, a.high) + a.low) / b};
+}
+
+/// log(1 + x) for x ≥ 0, as log u + (1 + x − u)/u with u = 1 + x rounded: the first term is exact to half an ULP near 1 and
+/// the second gives back what rounding u took. A third of the time of the C library's log1p.
+XSOFTMAX_ALWAYS_INLINE double log_one_plus(double x)
+{
+    const extended u = two_sum(1, x);
+    return ::log(u.high) + u.low / u.high;
+}
+
+XSOFTMAX_ALWAYS_INLINE extended log_one_plus(extended x)
+{
+    const extended u = two_sum(1, x.high);
+    return two_sum(::log(u.high), (u.low + x.low) / u.high);
+}
+
+/// What the sum of a row is kept in: T is the type computed in.
+template <class T>
+using wide = std::conditional_t<sizeof(T) == 4, double, extended>;
+
+XSOFTMAX_ALWAYS_INLINE double to_double(double x) { return x; }
+XSOFTMAX_ALWAYS_INLINE double to_double(extended x) { return x.high + x.low; }
+
+XSOFTMAX_ALWAYS_INLINE constexpr extended to_extended(double x) { return {x, 0}; }
+XSOFTMAX_ALWAYS_INLINE constexpr extended to_extended(extended x) { return x; }
+
+template <class T>
+XSOFTMAX_ALWAYS_INLINE constexpr wide<T> wide_from(extended x)
+{
+    if constexpr (sizeof(T) == 4)
+        return x.high;
+    else
+        return x;
+}
+
+template <class T>
+XSOFTMAX_ALWAYS_INLINE constexpr wide<T> wide_from(double x)
+{
+    return wide_from<T>(extended{x, 0});
+}
+
+/// A factor in twice the precision of T, so that a product with it is as good as a division.
+template <class T>
+struct split {
+    T high, low;
+};
+
+template <class T>
+XSOFTMAX_ALWAYS_INLINE constexpr split<T> split_into(wide<T> x)
+{
+    if constexpr (sizeof(T) == 4) {
+        const auto high = static_cast<T>(x);
+        return {high, static_cast<T>(x - static_cast<double>(high))};
+    }
+    else
+        return {x.high, x.low};
+}
+
+/// x·factor, as good as a division. Without a fused multiply-add the low part would drown in the rounding of the product,
+/// so it is left out.
+struct compensated_product {
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE static B of(B x, B factor_high, B factor_low)
+    {
+        if constexpr (has_fused_multiply_add<arch_of<B>>)
+            return multiply_add(x, factor_high, x * factor_low);
+        else
+            return x * factor_high;
+    }
+};
+
+/// x·factor with the high part alone: up to half an ULP worse, and 1.5 of 13 ns faster where a row is one vector.
+struct plain_product {
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE static B of(B x, B factor_high, B)
+    {
+        return x * factor_high;
+    }
+};
+
+/// The running sum of a sweep, lane by lane.
+template <class B>
+class sum_of {
+public:
+    sum_of() = default;
+
+    /// Begins with `x`.
+    XSOFTMAX_ALWAYS_INLINE explicit sum_of(B x)
+    {
+        if constexpr (sizeof(value_of<B>) == 4) {
+            const auto halves = to_doubles(x);
+            first_ = halves.low;
+            second_ = halves.high;
+        }
+        else
+            first_ = x;
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void add(B x)
+    {
+        if constexpr (sizeof(value_of<B>) == 4) {
+            const auto halves = to_doubles(x);
+            first_ = first_ + halves.low;
+            second_ = second_ + halves.high;
+        }
+        else {
+            const B sum = first_ + x;
+            const B x_seen = sum - first_;
+            second_ = second_ + ((first_ - (sum - x_seen)) + (x - x_seen));
+            first_ = sum;
+        }
+    }
+
+    XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
+    {
+        if constexpr (sizeof(value_of<B>) == 4)
+            return horizontal_sum(first_ + second_);
+        else
+            return two_sum(horizontal_sum(first_), horizontal_sum(second_));
+    }
+
+private:
+    using doubles = xsimd::batch<double, arch_of<B>>;
+    doubles first_ = doubles(0.0);   // float: the lower lanes; double: the sums
+    doubles second_ = doubles(0.0);  // float: the upper lanes; double: what rounding took from the sums
+};
+
+}  // namespace xsoftmax::kernels
