@@ -2,9 +2,9 @@
 
 /// The textbook algorithms in plain scalar C++: what the functions of this library mean, readable as their definition.
 ///
-/// They define and do not compete: every difference, exponential, logarithm and sum is rounded to the row's type T (float
-/// or double), so that their error is tens of ULP where logits are far apart, and grows with the length of the row. They
-/// check nothing: ranges have the lengths and the overlaps, and options the values, which the library's functions demand.
+/// They define and do not compete: every difference, exponential, logarithm and sum is rounded to the row's type T
+/// (float or double), so that errors are tens of ULP where logits are far apart, and grow with the length of the row.
+/// They check nothing: lengths, overlaps and options must be what the library's functions demand.
 ///
 /// T is named by the caller, reference::softmax<float>(logits, probabilities), so that any contiguous range converts.
 

@@ -28,14 +28,21 @@ XSOFTMAX_COLD void run_unusual_row(Operation& operation, std::span<const T> logi
     kernels::three_pass_in_double<Arch>(operation, logits.data(), logits.size(), temperature);
 }
 
+/// Up to here the compensated product costs 3 % and more of a row.
+inline constexpr std::size_t medium_row_vectors = 32;
+
 template <class Operation, class T>
 void run_row(Operation& operation, std::span<const T> logits, double temperature)
 {
-    if (!kernels::is_ordinary<T>(temperature)) [[unlikely]]
+    if (temperature != 1 && !kernels::is_ordinary<T>(temperature)) [[unlikely]]
         return run_unusual_row<architecture>(operation, logits, temperature);
-    if (logits.size() <= kernels::short_row_vectors * xsimd::batch<T, architecture>::size)
-        return kernels::short_row<architecture>(operation, logits.data(), logits.size(), temperature);
-    kernels::three_pass<architecture>(operation, logits.data(), logits.size(), temperature);
+    const std::size_t n = logits.size();
+    constexpr std::size_t vector = xsimd::batch<T, architecture>::size;
+    if (n <= kernels::short_row_vectors * vector)
+        return kernels::short_row<architecture>(operation, logits.data(), n, temperature);
+    if (n <= medium_row_vectors * vector)
+        return kernels::three_pass<kernels::plain_product, architecture>(operation, logits.data(), n, temperature);
+    kernels::three_pass<kernels::compensated_product, architecture>(operation, logits.data(), n, temperature);
 }
 
 }  // namespace xsoftmax::detail

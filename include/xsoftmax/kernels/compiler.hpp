@@ -8,11 +8,13 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define XSOFTMAX_ALWAYS_INLINE __forceinline
 #define XSOFTMAX_INLINE_LAMBDA
+#define XSOFTMAX_NEVER_INLINE __declspec(noinline)
 #define XSOFTMAX_COLD __declspec(noinline)
 #define XSOFTMAX_UNROLL
 #else
 #define XSOFTMAX_ALWAYS_INLINE [[gnu::always_inline]] inline
 #define XSOFTMAX_INLINE_LAMBDA __attribute__((always_inline))
+#define XSOFTMAX_NEVER_INLINE [[gnu::noinline]]
 #define XSOFTMAX_COLD [[gnu::noinline, gnu::cold]]
 #if defined(__clang__)
 #define XSOFTMAX_UNROLL _Pragma("unroll")

@@ -34,8 +34,8 @@ struct exp_constants<float> {
     static constexpr float round_to_integer = 0x1.8p23f;
     /// Bits of ln 2 in its high part, so that its product with an integer below 2^10 is exact without fused multiply-add.
     static constexpr int ln2_high_bits = 14;
-    static constexpr float coefficients[] = {0x1.62e430p-1f, 0x1.ebfbdep-3f, 0x1.c6b08ep-5f,
-                                             0x1.3b2ab8p-7f, 0x1.5d87fap-10f, 0x1.430912p-13f};
+    static constexpr float coefficients[] = {0x1.62e43p-1f, 0x1.ebfbdcp-3f,  0x1.c6af7ap-5f,
+                                             0x1.3b2dep-7f, 0x1.5f09a4p-10f, 0x1.416d1cp-13f};
 };
 
 template <>
@@ -48,9 +48,9 @@ struct exp_constants<double> {
     static constexpr double round_to_integer = 0x1.8p52;
     static constexpr int ln2_high_bits = 40;
     static constexpr double coefficients[] = {
-        0x1.62e42fefa39efp-1,  0x1.ebfbdff82c58fp-3,  0x1.c6b08d704a0bfp-5,  0x1.3b2ab6fba4e77p-7,
-        0x1.5d87fe78a6731p-10, 0x1.430912f86c787p-13, 0x1.ffcbfc588b0c7p-17, 0x1.62c0223a5c824p-20,
-        0x1.b5253d395e7c4p-24, 0x1.e4cf5158b7b1fp-28, 0x1.e8cac7351bb25p-32};
+        0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,  0x1.3b2ab6fba0fa8p-7,
+        0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13, 0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20,
+        0x1.b526091047c74p-24, 0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
 };
 
 
@@ -79,6 +79,7 @@ struct temperature_scale {
     wide<T> inverse;       ///< 1/T'
     split<T> log2_e_over;  ///< log2(e)/T'
     split<T> ln_2_times;   ///< T'·ln 2, the high part short
+    T cutoff;              ///< x − maximum below it is negligible
 
     XSOFTMAX_ALWAYS_INLINE static temperature_scale make(double temperature, double unit);
 
@@ -90,7 +91,7 @@ struct temperature_scale {
     {
         constexpr T limit = sizeof(T) == 4 ? T(512) : T(4096);
         const T powers_of_two = maximum * log2_e_over.high;
-        return (powers_of_two < 0 ? -powers_of_two : powers_of_two) <= limit;
+        return powers_of_two * powers_of_two <= limit * limit;
     }
 };
 
@@ -117,6 +118,7 @@ inline constexpr temperature_scale<T> unit_temperature = {
     wide_from<T>(1.0),
     split_into<T>(wide_from<T>(log2_e)),
     split_ln_2<T>(wide_from<T>(ln_2)),
+    exp_constants<T>::cutoff,
 };
 
 template <class T>
@@ -132,6 +134,7 @@ XSOFTMAX_ALWAYS_INLINE temperature_scale<T> temperature_scale<T>::make(double te
     s.inverse = wide_from<T>(1.0) / s.temperature;
     s.log2_e_over = split_into<T>(wide_from<T>(log2_e) / s.temperature);
     s.ln_2_times = split_ln_2<T>(wide_from<T>(ln_2) * s.temperature);
+    s.cutoff = exp_constants<T>::cutoff * static_cast<T>(scaled);
     return s;
 }
 
@@ -180,7 +183,7 @@ template <class B>
 XSOFTMAX_ALWAYS_INLINE B assemble(mask_of<B> negligible, B fraction_power, B power_bits)
 {
     const B power = shift_bits_left<exp_constants<value_of<B>>::mantissa_bits>(power_bits);
-    return where(negligible, B(value_of<B>(0)), fraction_power * power);
+    return zero_where(negligible, B(fraction_power * power));
 }
 
 /// What can be known of an exponential before the maximum is: x/T·log2 e = n + r. In short rows this hides the polynomial
@@ -212,7 +215,7 @@ public:
         : value_(maximum),
           maximum_(maximum),
           scale_(scale),
-          cutoff_(maximum + exp_constants<T>::cutoff * static_cast<T>(to_double(scale.temperature)))
+          cutoff_(maximum + scale.cutoff)
     {
         const B rounder(exp_constants<T>::round_to_integer);
         n_ = multiply_add(maximum_, B(scale.log2_e_over.high), rounder) - rounder;
@@ -268,7 +271,7 @@ public:
           shrink_(static_cast<T>(scale.unit < 1 ? scale.unit : 1)),
           lift_(static_cast<T>(scale.unit > 1 ? scale.unit : 1)),
           shift_(-maximum_ * shrink_),
-          cutoff_(exp_constants<T>::cutoff * static_cast<T>(to_double(scale.temperature)))
+          cutoff_(scale.cutoff)
     {
     }
 

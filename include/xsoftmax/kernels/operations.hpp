@@ -5,6 +5,7 @@
 /// The sweeps know these members and no operation by name:
 ///
 ///     sums                  how many sums the sweep over the exponentials keeps
+///     exponential_sums      how many of them, the first ones, have terms in [0, 2^(stored_exponent + 1/2)]
 ///     uses_exponentials     does the writing sweep want the exponentials, rather than the logits?
 ///     writes                is there an output at all?
 ///     output                where it is, if there is
@@ -42,6 +43,7 @@ struct zero_limit {
 template <class T>
 struct softmax_operation {
     static constexpr std::size_t sums = 1;
+    static constexpr std::size_t exponential_sums = 1;
     static constexpr bool uses_exponentials = true;
     static constexpr bool writes = true;
 
@@ -63,7 +65,7 @@ struct softmax_operation {
     XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum&)
     {
         using C = value_of<B>;
-        const auto inverse = split_into<C>(wide_from<C>(1.0) / totals[0]);
+        const auto inverse = split_into<C>(reciprocal(totals[0]));
         return [high = B(inverse.high), low = B(inverse.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
             return Product::of(e, high, low);
         };
@@ -85,13 +87,11 @@ struct split_sums {
     wide<C> winners;  ///< how many logits equal the maximum
     wide<C> own;      ///< the exponential of the maximum
 
-    static constexpr std::size_t sums = 2;
-
     template <class B, class Maximum>
     XSOFTMAX_ALWAYS_INLINE static void add_up(B x, B e, const Maximum& maximum, B* terms)
     {
         const auto winner = maximum.is_maximum(x);
-        terms[0] = where(winner, B(C(0)), e);
+        terms[0] = zero_where(winner, e);
         terms[1] = where(winner, B(C(1)), B(C(0)));
     }
 
@@ -127,6 +127,7 @@ XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temper
 template <class T>
 struct log_softmax_operation {
     static constexpr std::size_t sums = 2;
+    static constexpr std::size_t exponential_sums = 2;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = true;
 
@@ -145,11 +146,14 @@ struct log_softmax_operation {
         using C = value_of<B>;
         const double log_sum = to_double(split_sums<C>(totals, maximum).logarithm());
         const auto inverse = split_into<C>(maximum.scale().inverse);
-        return [maximum, high = B(inverse.high), low = B(inverse.low),
+        const bool undivided = inverse.high == C(1) && inverse.low == C(0);
+        return [maximum, undivided, high = B(inverse.high), low = B(inverse.low),
                 shift = B(static_cast<C>(-log_sum))](B x, auto) XSOFTMAX_INLINE_LAMBDA {
             const B d = maximum.difference(x);
-            const B value = multiply_add(d, high, multiply_add(d, low, shift));
-            return where(d == B(-infinity<C>), d, value);  // −inf·0 would be NaN
+            if (undivided) return B(d + shift);
+            // −inf·0 would be NaN; in the high part −inf stays what it is.
+            const B finite = kernels::maximum(d, B(std::numeric_limits<C>::lowest()));
+            return multiply_add(d, high, multiply_add(finite, low, shift));
         };
     }
 
@@ -163,6 +167,7 @@ struct log_softmax_operation {
 
 struct log_sum_exp_operation {
     static constexpr std::size_t sums = 2;
+    static constexpr std::size_t exponential_sums = 2;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -196,6 +201,7 @@ struct log_sum_exp_operation {
 /// Loss of one class: (maximum − x[target])/T + log Σ exp((x − maximum)/T), both terms ≥ 0.
 struct index_loss_operation {
     static constexpr std::size_t sums = 2;
+    static constexpr std::size_t exponential_sums = 2;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -244,7 +250,7 @@ struct index_gradient_operation : index_loss_operation {
         index_loss_operation::finish<B, Product>(totals, maximum);
         const split_sums<C> row(totals, maximum);
         const auto& scale = maximum.scale();
-        const auto inverse = scale.inverse / row.all();
+        const auto inverse = scale.inverse * reciprocal(row.all());
 
         // p − 1 = −(the sum of the others)/(the sum of all), which keeps every digit where p rounds to 1.
         const B target_x(static_cast<C>(target_logit));
@@ -266,6 +272,7 @@ struct index_gradient_operation : index_loss_operation {
 template <class T>
 struct probabilities_loss_operation {
     static constexpr std::size_t sums = 5;
+    static constexpr std::size_t exponential_sums = 2;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -279,8 +286,8 @@ struct probabilities_loss_operation {
         const B t = window.template load_from(targets, value_of<B>(0));
         split_sums<value_of<B>>::add_up(x, e, maximum, terms);
         terms[2] = where(maximum.is_maximum(x), t, zero);
-        terms[3] = where(maximum.is_maximum(x), zero, t);
-        terms[4] = where(t == zero, zero, t * maximum.difference(x));
+        terms[3] = zero_where(maximum.is_maximum(x), t);
+        terms[4] = zero_where(t == zero, B(t * maximum.difference(x)));
     }
 
     template <class B, class Product, class Maximum>

@@ -18,9 +18,45 @@ namespace xsoftmax::kernels {
 /// Longest row, in vectors.
 inline constexpr std::size_t short_row_vectors = 8;
 
-/// A row of `Vectors` vectors, the last of which may be a part.
+/// Σ_k terms[k][j] over a few vectors. Here every rounding shows, where a long row averages them out: a tree of eight
+/// floats would cost 0.7 ULP of each element, so only four at a time are added in float.
+///
+/// `bounded`: no term exceeds an exponential. Then a sum of doubles splits its terms at a fixed bit instead of tracking
+/// what each addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31
+/// (2008)), 14 ns faster in a row of 16.
+template <bool Bounded, std::size_t Vectors, class B, std::size_t Sums>
+XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> short_sum(const B (&terms)[Vectors][Sums], std::size_t j)
+{
+    using T = value_of<B>;
+    if constexpr (Bounded && sizeof(T) == 8) {
+        // The high parts are multiples of the last bit of 64 exponentials' sum.
+        const B split(exp_constants<T>::stored_factor * T(64 * 1.5));
+        B high[Vectors][1], low[Vectors][1];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < Vectors; ++k) {
+            high[k][0] = (terms[k][j] + split) - split;
+            low[k][0] = terms[k][j] - high[k][0];
+        }
+        return two_sum(horizontal_sum(tree_sum<Vectors>(high, 0)), horizontal_sum(tree_sum<Vectors>(low, 0)));
+    }
+    else if constexpr (sizeof(T) == 8) {
+        sum_of<B> running(terms[0][j]);
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 1; k < Vectors; ++k) running.add(terms[k][j]);
+        return running.total();
+    }
+    else {
+        constexpr std::size_t first = Vectors < 4 ? Vectors : 4;
+        sum_of<B> running(tree_sum<first>(terms, j));
+        if constexpr (Vectors > first) running.add(tree_sum<Vectors - first, first>(terms, j));
+        return running.total();
+    }
+}
+
+/// A row of `Vectors` vectors, the last of which may be a part. Each has a frame of its own: the largest one's would cost
+/// the smallest 1 of 10 ns.
 template <std::size_t Vectors, class Arch, class Operation, class T>
-XSOFTMAX_ALWAYS_INLINE void short_row_of(Operation& operation, const T* logits, std::size_t n, double temperature)
+XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, std::size_t n, double temperature)
 {
     using B = xsimd::batch<T, Arch>;
     constexpr std::size_t last = Vectors - 1;
@@ -57,7 +93,9 @@ XSOFTMAX_ALWAYS_INLINE void short_row_of(Operation& operation, const T* logits, 
     });
     wide<T> totals[Operation::sums];
     XSOFTMAX_UNROLL
-    for (std::size_t j = 0; j < Operation::sums; ++j) totals[j] = sum_of<B>(tree_sum<Vectors>(terms, j)).total();
+    for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals[j] = short_sum<true>(terms, j);
+    XSOFTMAX_UNROLL
+    for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j) totals[j] = short_sum<false>(terms, j);
     if constexpr (Operation::writes) {
         const auto result = operation.template finish<B, plain_product>(totals, maximum);
         for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {

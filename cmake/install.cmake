@@ -1,0 +1,22 @@
+# Where xsimd was downloaded, its own rules install it beside this library, and find_package(xsoftmax) finds it there.
+
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(package_directory ${CMAKE_INSTALL_DATADIR}/cmake/xsoftmax)
+
+configure_package_config_file(cmake/xsoftmax-config.cmake.in ${PROJECT_BINARY_DIR}/xsoftmax-config.cmake
+    INSTALL_DESTINATION ${package_directory})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/xsoftmax-config-version.cmake
+    COMPATIBILITY SameMinorVersion
+    ARCH_INDEPENDENT)
+
+install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS xsoftmax EXPORT xsoftmax-targets)
+install(EXPORT xsoftmax-targets NAMESPACE xsoftmax:: DESTINATION ${package_directory})
+install(FILES
+    ${PROJECT_BINARY_DIR}/xsoftmax-config.cmake
+    ${PROJECT_BINARY_DIR}/xsoftmax-config-version.cmake
+    cmake/xsoftmax-mend-xsimd.cmake
+    DESTINATION ${package_directory})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
