@@ -261,7 +261,7 @@ struct index_gradient_operation : index_loss_operation {
 
         const auto factor = split_into<C>(inverse);
         return [high = B(factor.high), low = B(factor.low), unit = B(static_cast<C>(scale.unit))](B e, auto)
-                   XSOFTMAX_INLINE_LAMBDA { return Product::of(e, high, low) * unit; };
+                   XSOFTMAX_INLINE_LAMBDA { return compensated_product::of(e, high, low) * unit; };
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const { output[target] = target_gradient; }
@@ -342,9 +342,9 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
                 marks_below = B(one_winner ? C(0) : -infinity<C>),
                 targets = this->targets](B kept, auto window) XSOFTMAX_INLINE_LAMBDA {
             const B t = window.template load_from(targets, C(0));
-            const B plain = Product::of(magnitude(kept), high, low) - t;
+            const B plain = compensated_product::of(magnitude(kept), high, low) - t;
             const B gradient = where(kept < marks_below, at_winner, plain);
-            return Product::of(gradient, inverse_high, inverse_low) * unit;
+            return compensated_product::of(gradient, inverse_high, inverse_low) * unit;
         };
     }
 };

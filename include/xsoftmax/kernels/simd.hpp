@@ -104,17 +104,34 @@ XSOFTMAX_ALWAYS_INLINE B zero_where(mask_of<B> condition, B value)
         return where(condition, B(value_of<B>(0)), value);
 }
 
+/// The float whose bits are what `change` makes of the bits of `x`, a batch of integers.
+template <class B, class Change>
+XSOFTMAX_ALWAYS_INLINE B with_bits(B x, Change&& change)
+{
+    using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
+    using integers = xsimd::batch<integer, arch_of<B>>;
+#if XSIMD_VERSION_MAJOR < 9
+    return xsimd::bitwise_cast<B>(integers(change(xsimd::bitwise_cast<integers>(x))));
+#else
+    return xsimd::bitwise_cast<value_of<B>>(integers(change(xsimd::bitwise_cast<integer>(x))));
+#endif
+}
+
 /// The float whose bits are those of `x`, moved `Bits` places towards the sign.
 template <int Bits, class B>
 XSOFTMAX_ALWAYS_INLINE B shift_bits_left(B x)
 {
-    using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
-#if XSIMD_VERSION_MAJOR < 9
-    using integers = xsimd::batch<integer, arch_of<B>>;
-    return xsimd::bitwise_cast<B>(integers(xsimd::bitwise_cast<integers>(x) << Bits));
-#else
-    return xsimd::bitwise_cast<value_of<B>>(xsimd::bitwise_cast<integer>(x) << Bits);
-#endif
+    return with_bits(x, [](auto bits) XSOFTMAX_INLINE_LAMBDA { return bits << Bits; });
+}
+
+/// x with the lower half of its significand cut off.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B leading_half(B x)
+{
+    return with_bits(x, [](auto bits) XSOFTMAX_INLINE_LAMBDA {
+        using integers = decltype(bits);
+        return bits & ~integers((typename integers::value_type(1) << (sizeof(value_of<B>) == 4 ? 12 : 27)) - 1);
+    });
 }
 
 /// |x|

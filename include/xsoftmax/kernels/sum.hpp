@@ -121,16 +121,22 @@ XSOFTMAX_ALWAYS_INLINE constexpr split<T> split_into(wide<T> x)
         return {x.high, x.low};
 }
 
-/// x·factor, as good as a division. Without a fused multiply-add the low part would drown in the rounding of the product,
-/// so it is left out.
+/// x·factor, as good as a division: only the result is rounded.
+///
+/// Without fused multiply-add, x and the factor's high part are cut to half their bits, so that their product is exact
+/// (Dekker, Numer. Math. 18 (1971)).
 struct compensated_product {
     template <class B>
     XSOFTMAX_ALWAYS_INLINE static B of(B x, B factor_high, B factor_low)
     {
         if constexpr (has_fused_multiply_add<arch_of<B>>)
             return multiply_add(x, factor_high, x * factor_low);
-        else
-            return x * factor_high;
+        else {
+            const B x_head = leading_half(x);
+            const B factor_head = leading_half(factor_high);
+            const B factor_tail = (factor_high - factor_head) + factor_low;
+            return x_head * factor_head + ((x - x_head) * factor_head + x * factor_tail);
+        }
     }
 };
 
