@@ -172,7 +172,7 @@ bool refuses(Call&& call, std::initializer_list<std::string_view> parts)
 template <class T>
 bool same_bytes(const std::vector<T>& a, const std::vector<T>& b)
 {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 constexpr double infinity = std::numeric_limits<double>::infinity();

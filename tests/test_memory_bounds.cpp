@@ -198,9 +198,8 @@ TEMPLATE_TEST_CASE("alignment changes no bit, and the bytes around a row stay", 
                         memory[k].resize((2 * margin + shift + size + 63) / 64 + 1);
                         std::memset(memory[k].data(), canary, memory[k].size() * sizeof(line));
                         // Logits, targets and output are misaligned each in its own way.
-                        rows[k] = {
-                            reinterpret_cast<T*>(memory[k].data()->bytes + margin + (shift + 4 * k * sizeof(T)) % 64),
-                            n};
+                        auto* begin = reinterpret_cast<unsigned char*>(memory[k].data());
+                        rows[k] = {reinterpret_cast<T*>(begin + margin + (shift + 4 * k * sizeof(T)) % 64), n};
                     }
                     CHECK(all_functions_agree(places<T>{rows[0], rows[1], rows[2]}, offset, temperature));
                     for (std::size_t k = 0; k < 3; ++k) {

@@ -296,11 +296,10 @@ struct probabilities_loss_operation {
         using C = value_of<B>;
         const auto sum = totals[2] + totals[3];
         const auto log_sum = split_sums<C>(totals, maximum).logarithm();
-        const double distance = -to_double(totals[4]) * maximum.scale().unit;
+        const double distance = -to_double(totals[4] * maximum.scale().inverse);
         // An infinite distance is the loss; the low parts of extended numbers would make it NaN.
-        loss = distance - distance != 0
-                   ? distance
-                   : to_double(-totals[4] * maximum.scale().inverse * wide_from<C>(maximum.scale().unit) + sum * log_sum);
+        loss = distance - distance != 0 ? distance
+                                        : to_double(-totals[4] * maximum.scale().inverse + sum * log_sum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -330,21 +329,22 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         const split_sums<C> row(totals, maximum);
         const auto& scale = maximum.scale();
         const auto sum = totals[2] + totals[3];
-        const auto factor = split_into<C>(sum / row.all());
         const auto inverse = split_into<C>(scale.inverse);
+        // 1/T is in the factor, not applied to p, which may be denormal.
+        const auto factor = split_into<C>(sum * (scale.inverse * reciprocal(row.all())));
 
-        // At a single winner, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing of
-        // a small difference is lost. Where winners tie, p ≤ 1/2 and the plain form is as good.
-        const bool one_winner = row.one_winner();
-        const C at_winner = static_cast<C>(to_double(totals[3] - sum * row.others / row.all()));
+        // At a winner with p > 1/2, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing
+        // of a small difference is lost. At smaller p the plain form is the better one.
+        const bool dominant = to_double(row.others) < to_double(row.own) && row.one_winner();
+        const C at_winner = static_cast<C>(to_double((totals[3] - sum * row.others / row.all()) * scale.inverse));
         return [high = B(factor.high), low = B(factor.low), inverse_high = B(inverse.high), inverse_low = B(inverse.low),
                 unit = B(static_cast<C>(scale.unit)), at_winner = B(at_winner),
-                marks_below = B(one_winner ? C(0) : -infinity<C>),
+                marks_below = B(dominant ? C(0) : -infinity<C>),
                 targets = this->targets](B kept, auto window) XSOFTMAX_INLINE_LAMBDA {
             const B t = window.template load_from(targets, C(0));
-            const B plain = compensated_product::of(magnitude(kept), high, low) - t;
-            const B gradient = where(kept < marks_below, at_winner, plain);
-            return compensated_product::of(gradient, inverse_high, inverse_low) * unit;
+            const B plain = compensated_product::of(magnitude(kept), high, low) -
+                            compensated_product::of(t, inverse_high, inverse_low);
+            return B(where(kept < marks_below, at_winner, plain) * unit);
         };
     }
 };

@@ -1,0 +1,194 @@
+// The error bound: at most 4 ULP for every function, length, distribution of the logits and temperature. Each test
+// prints the largest errors it saw.
+
+#include "catch.hpp"
+#include "logits.hpp"
+#include "oracle.hpp"
+
+#include <xsoftmax/xsoftmax.hpp>
+
+#include <array>
+#include <cstdio>
+#include <map>
+
+namespace {
+
+constexpr double bound = 4;
+
+/// Largest error by function and class of length.
+class error_table {
+public:
+    void note(const std::string& function, std::size_t n, double error)
+    {
+        double& worst = worst_[function][length_class(n)];
+        worst = std::max(worst, error);
+    }
+
+    double largest() const
+    {
+        double all = 0;
+        for (const auto& [function, errors] : worst_)
+            for (const double error : errors) all = std::max(all, error);
+        return all;
+    }
+
+    void print(const char* title) const
+    {
+        std::printf("\nlargest error in ULP, %s, %s\n%-28s", xsimd::default_arch::name(), title, "length");
+        for (const char* name : {"1-16", "17-128", "129-1000", "1001-65536", "over 65536"}) std::printf("%12s", name);
+        for (const auto& [function, errors] : worst_) {
+            std::printf("\n%-28s", function.c_str());
+            for (const double error : errors) std::printf("%12.3f", error);
+        }
+        std::printf("\n");
+        std::fflush(stdout);
+    }
+
+private:
+    static std::size_t length_class(std::size_t n)
+    {
+        return n <= 16 ? 0U : n <= 128 ? 1U : n <= 1000 ? 2U : n <= 65536 ? 3U : 4U;
+    }
+
+    std::map<std::string, std::array<double, 5>> worst_;
+};
+
+template <class T>
+class checker {
+public:
+    explicit checker(error_table& table) : table_(table) {}
+
+    /// Every function on one row.
+    void check(const std::vector<T>& x, double temperature, std::uint64_t salt, const std::string& what)
+    {
+        const std::size_t n = x.size();
+        const oracle::row<T> exact(x, temperature);
+        const std::size_t winner = static_cast<std::size_t>(std::max_element(x.begin(), x.end()) - x.begin());
+        const std::size_t target = salt % 2 == 0 ? winner : salt * 7919 % n;
+        std::vector<T> p(n), y(n), gradient(n), soft_gradient(n), targets(n);
+        long double target_sum = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            targets[i] = (i + salt) % 3 == 0 ? T(0) : static_cast<T>(static_cast<double>((i * 31 + salt) % 17) / 17);
+            target_sum += targets[i];
+        }
+        xsoftmax::softmax(x, p, {.temperature = temperature});
+        xsoftmax::log_softmax(x, y, {.temperature = temperature});
+        const T lse = xsoftmax::log_sum_exp(x, {.temperature = temperature});
+        const T loss = xsoftmax::softmax_cross_entropy(x, target, gradient, {.temperature = temperature});
+        const T soft_loss = xsoftmax::softmax_cross_entropy(x, targets, soft_gradient, {.temperature = temperature});
+
+        bool good = true;
+        const auto note = [&](const char* function, std::size_t i, long double expected, T got, long double scale) {
+            const double error = oracle::ulp_error(expected, got, scale);
+            table_.note(function, n, error);
+            if (error <= bound) return;
+            if (good)
+                UNSCOPED_INFO(function << ", element " << i << " of " << n << ", " << what << ", temperature "
+                                       << temperature << ", seed " << logits::seed() << ", salt " << salt
+                                       << ": expected " << static_cast<double>(expected) << ", got " << got << ", "
+                                       << error << " ULP");
+            good = false;
+        };
+        // Where two terms of opposite sign cancel, what was lost is the rounding of the larger one.
+        const long double top = std::abs(exact.top());
+        note("log_sum_exp", 0, exact.log_sum_exp(), lse, std::max(top, std::abs(exact.log_sum_exp())));
+        note("cross_entropy", target, exact.cross_entropy(target), loss, exact.cross_entropy(target));
+        const long double exact_soft_loss = exact.cross_entropy(std::span<const T>(targets));
+        note("cross_entropy, targets", 0, exact_soft_loss, soft_loss, exact_soft_loss);
+        const std::size_t step = n > 70000 ? n / 70000 : 1;
+        for (std::size_t i = 0; i < n; i += step) {
+            note("softmax", i, exact.softmax(i), p[i], exact.softmax(i));
+            note("log_softmax", i, exact.log_softmax(i), y[i], exact.log_softmax(i));
+            const long double g = exact.cross_entropy_gradient(i, target);
+            note("cross_entropy gradient", i, g, gradient[i], g);
+            const long double s = exact.cross_entropy_gradient(i, targets, target_sum);
+            const long double scale = std::max({std::abs(s), target_sum * exact.softmax(i) / temperature,
+                                                static_cast<long double>(targets[i]) / temperature});
+            note("cross_entropy, targets, grad.", i, s, soft_gradient[i], scale);
+        }
+        CHECK(good);
+    }
+
+private:
+    error_table& table_;
+};
+
+template <class T>
+void check_lengths(const std::vector<std::size_t>& lengths, const std::vector<double>& temperatures, bool all_distributions,
+                   const char* title)
+{
+    error_table table;
+    checker<T> checked(table);
+    std::uint64_t salt = 0;
+    for (const std::size_t n : lengths)
+        for (const auto& distribution : logits::distributions<T>()) {
+            if (!all_distributions && distribution.name != "all equal" && distribution.name.find("spread 3.") == std::string::npos)
+                continue;
+            for (const double temperature : temperatures) {
+                std::vector<T> x = distribution.make(n, ++salt);
+                for (T& value : x) value = static_cast<T>(static_cast<double>(value) * temperature);
+                checked.check(x, temperature, salt, distribution.name);
+            }
+        }
+    table.print(title);
+    CHECK(table.largest() <= bound);
+}
+
+std::vector<std::size_t> lengths_to(std::size_t last)
+{
+    std::vector<std::size_t> lengths;
+    for (std::size_t n = 1; n <= last; ++n) lengths.push_back(n);
+    return lengths;
+}
+
+template <class T>
+constexpr const char* type_name = sizeof(T) == 4 ? "float" : "double";
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("every length to 300", "[accuracy]", float, double)
+{
+    check_lengths<TestType>(lengths_to(300), {1.0}, true, type_name<TestType>);
+}
+
+TEMPLATE_TEST_CASE("temperatures", "[accuracy]", float, double)
+{
+    // 1e30 times a large temperature leaves the range of float, which the edge tests cover.
+    check_lengths<TestType>({1, 2, 3, 7, 16, 33, 64, 100, 129, 300, 1000}, {0.1, 0.7, 3.0, 1e-6, 1e6}, true,
+                            type_name<TestType>);
+}
+
+TEMPLATE_TEST_CASE("extreme temperatures", "[accuracy]", float, double)
+{
+    check_lengths<TestType>({1, 2, 5, 16, 33, 100, 300}, {1e-30, 1e-12, 1e12, 1e30}, false, type_name<TestType>);
+}
+
+TEMPLATE_TEST_CASE("a ladder of lengths", "[accuracy]", float, double)
+{
+    check_lengths<TestType>({384, 511, 512, 513, 1000, 1023, 2048, 4096, 10007, 32000, 65536}, {1.0}, true,
+                            type_name<TestType>);
+}
+
+TEMPLATE_TEST_CASE("long rows", "[accuracy]", float, double)
+{
+    check_lengths<TestType>({128256, std::size_t{1} << 20}, {1.0}, false, type_name<TestType>);
+}
+
+TEST_CASE("2^24 elements", "[accuracy]")
+{
+    check_lengths<float>({std::size_t{1} << 24}, {1.0}, false, "float");
+}
+
+TEMPLATE_TEST_CASE("the whole ladder, every distribution", "[.][slow][accuracy]", float, double)
+{
+    check_lengths<TestType>({128256, std::size_t{1} << 18, std::size_t{1} << 20, std::size_t{1} << 22, std::size_t{1} << 24},
+                            {1.0}, true, type_name<TestType>);
+}
+
+TEMPLATE_TEST_CASE("many random rows", "[.][slow][accuracy]", float, double)
+{
+    std::vector<std::size_t> lengths;
+    for (int repeat = 0; repeat < 10; ++repeat)
+        for (std::size_t n = 1; n <= 700; ++n) lengths.push_back(n);
+    check_lengths<TestType>(lengths, {1.0, 0.3}, true, type_name<TestType>);
+}
