@@ -55,7 +55,8 @@ template <class T>
 std::vector<T> ramp(std::size_t n, double height)
 {
     std::vector<T> row(n);
-    for (std::size_t i = 0; i < n; ++i) row[i] = static_cast<T>(height * static_cast<double>(i) / static_cast<double>(n));
+    for (std::size_t i = 0; i < n; ++i)
+        row[i] = static_cast<T>(height * static_cast<double>(i) / static_cast<double>(n));
     return row;
 }
 
@@ -71,18 +72,29 @@ std::vector<distribution<T>> distributions()
 {
     std::vector<distribution<T>> all;
     for (const double spread : {0.1, 1.0, 3.0, 10.0, 40.0})
-        all.push_back({"normal, spread " + std::to_string(spread),
-                       [=](std::size_t n, std::uint64_t salt) { return normal<T>(n, spread, salt); }});
-    all.push_back({"uniform in [-20, 0]", [](std::size_t n, std::uint64_t salt) { return uniform<T>(n, -20, 0, salt); }});
+        all.push_back({"normal, spread " + std::to_string(spread), [=](std::size_t n, std::uint64_t salt) {
+                           return normal<T>(n, spread, salt);
+                       }});
+    all.push_back({"uniform in [-20, 0]", [](std::size_t n, std::uint64_t salt) {
+                       return uniform<T>(n, -20, 0, salt);
+                   }});
     for (const double lead : {25.0, 40.0, 85.0, 110.0})
-        all.push_back({"one element leads by " + std::to_string(lead),
-                       [=](std::size_t n, std::uint64_t salt) { return one_hot<T>(n, lead, salt); }});
-    all.push_back({"ramp to 30", [](std::size_t n, std::uint64_t) { return ramp<T>(n, 30); }});
-    all.push_back({"ramp down to -5", [](std::size_t n, std::uint64_t) { return ramp<T>(n, -5); }});
-    all.push_back({"all equal", [](std::size_t n, std::uint64_t) { return std::vector<T>(n, T(0.7)); }});
+        all.push_back({"one element leads by " + std::to_string(lead), [=](std::size_t n, std::uint64_t salt) {
+                           return one_hot<T>(n, lead, salt);
+                       }});
+    all.push_back({"ramp to 30", [](std::size_t n, std::uint64_t) {
+                       return ramp<T>(n, 30);
+                   }});
+    all.push_back({"ramp down to -5", [](std::size_t n, std::uint64_t) {
+                       return ramp<T>(n, -5);
+                   }});
+    all.push_back({"all equal", [](std::size_t n, std::uint64_t) {
+                       return std::vector<T>(n, T(0.7));
+                   }});
     for (const double offset : {300.0, 1e4, -1e4, 1e30})
-        all.push_back({"normal, spread 3, offset " + std::to_string(offset),
-                       [=](std::size_t n, std::uint64_t salt) { return normal<T>(n, 3, salt, offset); }});
+        all.push_back({"normal, spread 3, offset " + std::to_string(offset), [=](std::size_t n, std::uint64_t salt) {
+                           return normal<T>(n, 3, salt, offset);
+                       }});
     return all;
 }
 

@@ -114,15 +114,16 @@ private:
 };
 
 template <class T>
-void check_lengths(const std::vector<std::size_t>& lengths, const std::vector<double>& temperatures, bool all_distributions,
-                   const char* title)
+void check_lengths(const std::vector<std::size_t>& lengths, const std::vector<double>& temperatures,
+                   bool all_distributions, const char* title)
 {
     error_table table;
     checker<T> checked(table);
     std::uint64_t salt = 0;
     for (const std::size_t n : lengths)
         for (const auto& distribution : logits::distributions<T>()) {
-            if (!all_distributions && distribution.name != "all equal" && distribution.name.find("spread 3.") == std::string::npos)
+            if (!all_distributions && distribution.name != "all equal" &&
+                distribution.name.find("spread 3.") == std::string::npos)
                 continue;
             for (const double temperature : temperatures) {
                 std::vector<T> x = distribution.make(n, ++salt);
@@ -174,15 +175,13 @@ TEMPLATE_TEST_CASE("long rows", "[accuracy]", float, double)
     check_lengths<TestType>({128256, std::size_t{1} << 20}, {1.0}, false, type_name<TestType>);
 }
 
-TEST_CASE("2^24 elements", "[accuracy]")
-{
-    check_lengths<float>({std::size_t{1} << 24}, {1.0}, false, "float");
-}
+TEST_CASE("2^24 elements", "[accuracy]") { check_lengths<float>({std::size_t{1} << 24}, {1.0}, false, "float"); }
 
 TEMPLATE_TEST_CASE("the whole ladder, every distribution", "[.][slow][accuracy]", float, double)
 {
-    check_lengths<TestType>({128256, std::size_t{1} << 18, std::size_t{1} << 20, std::size_t{1} << 22, std::size_t{1} << 24},
-                            {1.0}, true, type_name<TestType>);
+    check_lengths<TestType>(
+        {128256, std::size_t{1} << 18, std::size_t{1} << 20, std::size_t{1} << 22, std::size_t{1} << 24}, {1.0}, true,
+        type_name<TestType>);
 }
 
 TEMPLATE_TEST_CASE("many random rows", "[.][slow][accuracy]", float, double)

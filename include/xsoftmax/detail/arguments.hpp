@@ -22,8 +22,8 @@ namespace xsoftmax::detail {
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_temperature(const char* function, double temperature, const char* range)
 {
-    fail(error_kind::invalid_argument, std::string("xsoftmax::") + function + ": temperature is " +
-                                           to_text(temperature) + ", but must be " + range);
+    fail(error_kind::invalid_argument,
+         std::string("xsoftmax::") + function + ": temperature is " + to_text(temperature) + ", but must be " + range);
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_size(const char* function, const char* argument, std::size_t size,
@@ -44,8 +44,7 @@ namespace xsoftmax::detail {
 [[noreturn]] XSOFTMAX_COLD inline void fail_class(const char* function, const std::string& target, std::size_t classes)
 {
     fail(error_kind::out_of_range, std::string("xsoftmax::") + function + ": target is " + target +
-                                       ", but must be in [0, " + std::to_string(classes) +
-                                       "), the classes of logits");
+                                       ", but must be in [0, " + std::to_string(classes) + "), the classes of logits");
 }
 
 /// 0 ≤ temperature < ∞; NaN fails every comparison.

@@ -22,16 +22,16 @@ using element_of = std::ranges::range_value_t<R>;
 /// A row of T that can be written to. A temporary is only taken where its elements outlive it, as a span's do.
 template <class R, class T>
 concept output_row = row<R> && std::same_as<element_of<R>, T> && std::ranges::borrowed_range<R> &&
-                     !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+    !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
 
 template <class R, class T>
 concept row_of = row<R> && std::same_as<element_of<R>, T>;
 
 /// Integers that count classes; bool and characters do not.
 template <class I>
-concept class_index = std::integral<I> && !std::same_as<I, bool> && !std::same_as<I, char> &&
-                      !std::same_as<I, wchar_t> && !std::same_as<I, char8_t> && !std::same_as<I, char16_t> &&
-                      !std::same_as<I, char32_t>;
+concept class_index =
+    std::integral<I> && !std::same_as<I, bool> && !std::same_as<I, char> && !std::same_as<I, wchar_t> &&
+    !std::same_as<I, char8_t> && !std::same_as<I, char16_t> && !std::same_as<I, char32_t>;
 
 template <row R>
 [[nodiscard]] constexpr auto as_input(R&& range) noexcept

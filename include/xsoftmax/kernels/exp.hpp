@@ -47,12 +47,11 @@ struct exp_constants<double> {
     static constexpr double cutoff = -880.0;
     static constexpr double round_to_integer = 0x1.8p52;
     static constexpr int ln2_high_bits = 40;
-    static constexpr double coefficients[] = {
-        0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,  0x1.3b2ab6fba0fa8p-7,
-        0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13, 0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20,
-        0x1.b526091047c74p-24, 0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
+    static constexpr double coefficients[] = {0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,
+                                              0x1.3b2ab6fba0fa8p-7,  0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13,
+                                              0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20, 0x1.b526091047c74p-24,
+                                              0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
 };
-
 
 inline constexpr extended log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
 inline constexpr extended ln_2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
@@ -212,10 +211,7 @@ class near_maximum {
 
 public:
     XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const temperature_scale<T>& scale)
-        : value_(maximum),
-          maximum_(maximum),
-          scale_(scale),
-          cutoff_(maximum + scale.cutoff)
+        : value_(maximum), maximum_(maximum), scale_(scale), cutoff_(maximum + scale.cutoff)
     {
         const B rounder(exp_constants<T>::round_to_integer);
         n_ = multiply_add(maximum_, B(scale.log2_e_over.high), rounder) - rounder;

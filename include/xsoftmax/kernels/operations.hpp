@@ -147,8 +147,8 @@ struct log_softmax_operation {
         const double log_sum = to_double(split_sums<C>(totals, maximum).logarithm());
         const auto inverse = split_into<C>(maximum.scale().inverse);
         const bool undivided = inverse.high == C(1) && inverse.low == C(0);
-        return [maximum, undivided, high = B(inverse.high), low = B(inverse.low),
-                shift = B(static_cast<C>(-log_sum))](B x, auto) XSOFTMAX_INLINE_LAMBDA {
+        return [maximum, undivided, high = B(inverse.high), low = B(inverse.low), shift = B(static_cast<C>(-log_sum))](
+                   B x, auto) XSOFTMAX_INLINE_LAMBDA {
             const B d = maximum.difference(x);
             if (undivided) return B(d + shift);
             // −inf·0 would be NaN; in the high part −inf stays what it is.
@@ -184,7 +184,8 @@ struct log_sum_exp_operation {
     XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
     {
         using C = value_of<B>;
-        result = to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals, maximum).logarithm());
+        result =
+            to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals, maximum).logarithm());
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -255,13 +256,16 @@ struct index_gradient_operation : index_loss_operation {
         // p − 1 = −(the sum of the others)/(the sum of all), which keeps every digit where p rounds to 1.
         const B target_x(static_cast<C>(target_logit));
         const bool winner = static_cast<C>(target_logit) == static_cast<C>(maximum.value()) && row.one_winner();
-        const auto rest = winner ? row.others
-                                 : row.all() - wide_from<C>(static_cast<double>(first_lane(maximum.exponential(target_x))));
+        const auto rest =
+            winner ? row.others
+                   : row.all() - wide_from<C>(static_cast<double>(first_lane(maximum.exponential(target_x))));
         target_gradient = static_cast<T>(-to_double(rest * inverse) * scale.unit);
 
         const auto factor = split_into<C>(inverse);
         return [high = B(factor.high), low = B(factor.low), unit = B(static_cast<C>(scale.unit))](B e, auto)
-                   XSOFTMAX_INLINE_LAMBDA { return compensated_product::of(e, high, low) * unit; };
+                   XSOFTMAX_INLINE_LAMBDA {
+                       return compensated_product::of(e, high, low) * unit;
+                   };
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const { output[target] = target_gradient; }
@@ -298,8 +302,7 @@ struct probabilities_loss_operation {
         const auto log_sum = split_sums<C>(totals, maximum).logarithm();
         const double distance = -to_double(totals[4] * maximum.scale().inverse);
         // An infinite distance is the loss; the low parts of extended numbers would make it NaN.
-        loss = distance - distance != 0 ? distance
-                                        : to_double(-totals[4] * maximum.scale().inverse + sum * log_sum);
+        loss = distance - distance != 0 ? distance : to_double(-totals[4] * maximum.scale().inverse + sum * log_sum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -337,15 +340,15 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         // of a small difference is lost. At smaller p the plain form is the better one.
         const bool dominant = to_double(row.others) < to_double(row.own) && row.one_winner();
         const C at_winner = static_cast<C>(to_double((totals[3] - sum * row.others / row.all()) * scale.inverse));
-        return [high = B(factor.high), low = B(factor.low), inverse_high = B(inverse.high), inverse_low = B(inverse.low),
-                unit = B(static_cast<C>(scale.unit)), at_winner = B(at_winner),
-                marks_below = B(dominant ? C(0) : -infinity<C>),
-                targets = this->targets](B kept, auto window) XSOFTMAX_INLINE_LAMBDA {
-            const B t = window.template load_from(targets, C(0));
-            const B plain = compensated_product::of(magnitude(kept), high, low) -
-                            compensated_product::of(t, inverse_high, inverse_low);
-            return B(where(kept < marks_below, at_winner, plain) * unit);
-        };
+        return [high = B(factor.high), low = B(factor.low), inverse_high = B(inverse.high),
+                inverse_low = B(inverse.low), unit = B(static_cast<C>(scale.unit)), at_winner = B(at_winner),
+                marks_below = B(dominant ? C(0) : -infinity<C>), targets = this->targets](B kept, auto window)
+                   XSOFTMAX_INLINE_LAMBDA {
+                       const B t = window.template load_from(targets, C(0));
+                       const B plain = compensated_product::of(magnitude(kept), high, low) -
+                                       compensated_product::of(t, inverse_high, inverse_low);
+                       return B(where(kept < marks_below, at_winner, plain) * unit);
+                   };
     }
 };
 

@@ -98,9 +98,8 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j) totals[j] = short_sum<false>(terms, j);
     if constexpr (Operation::writes) {
         const auto result = operation.template finish<B, plain_product>(totals, maximum);
-        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-            window.store_to(operation.output, result(kept[k], window));
-        });
+        for_each([&](std::size_t k, auto window)
+                     XSOFTMAX_INLINE_LAMBDA { window.store_to(operation.output, result(kept[k], window)); });
     }
     else
         operation.template finish<B, plain_product>(totals, maximum);

@@ -181,7 +181,8 @@ XSOFTMAX_ALWAYS_INLINE void store_whole(Stored* to, B x)
 #if defined(__AVX__)
 /// `count` entries from `&avx_lane_masks<I>[8 - count]` have their sign set: vmaskmov's mask for the first lanes.
 /// A sliding window costs one load where building the mask from a comparison costs about 20 instructions on AVX2.
-alignas(64) inline constexpr std::int32_t avx_lane_masks_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+alignas(64) inline constexpr std::int32_t avx_lane_masks_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                                                   0,  0,  0,  0,  0,  0,  0,  0};
 alignas(64) inline constexpr std::int64_t avx_lane_masks_64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 #endif
 

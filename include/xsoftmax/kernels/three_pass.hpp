@@ -176,7 +176,8 @@ XSOFTMAX_NEVER_INLINE void three_pass(Operation& operation, const T* logits, std
 
 /// A row of T at any temperature > 0, computed in double.
 template <class Arch, class Operation, class T>
-XSOFTMAX_ALWAYS_INLINE void three_pass_in_double(Operation& operation, const T* logits, std::size_t n, double temperature)
+XSOFTMAX_ALWAYS_INLINE void three_pass_in_double(Operation& operation, const T* logits, std::size_t n,
+                                                 double temperature)
 {
     const double maximum = row_maximum<xsimd::batch<double, Arch>>(logits, n);
     far_row<double, Arch>(operation, logits, n, temperature, maximum);

@@ -1,0 +1,179 @@
+// The exponential of the kernels, over every float it can meet: the bound of the rows rests on it.
+
+#include "catch.hpp"
+#include "logits.hpp"
+#include "oracle.hpp"
+
+#include <xsoftmax/xsoftmax.hpp>
+
+#include <bit>
+#include <cstdio>
+#include <thread>
+
+namespace {
+
+using namespace xsoftmax::kernels;
+
+template <class T>
+using batch = xsimd::batch<T, xsimd::default_arch>;
+
+/// What each rounding of a step can cost; without fused multiply-add there are more of them.
+constexpr double bound = has_fused_multiply_add<xsimd::default_arch> ? 1.0 : 1.6;
+
+template <class T>
+near_maximum<batch<T>> relative_to(T maximum, double temperature = 1)
+{
+    return near_maximum<batch<T>>(maximum, temperature_scale<T>::make(temperature, 1));
+}
+
+struct worst_error {
+    double error = 0;
+    float at = 0;
+};
+
+/// Largest error of the exponential over the floats with bits first, first + step, … below last. The oracle is the C
+/// library's exp in double, good to 1 ULP of double, which is 2^-29 of what is measured.
+worst_error sweep(std::uint32_t first, std::uint32_t last, std::uint32_t step)
+{
+    using floats = batch<float>;
+    const auto reference = relative_to(0.0f);
+    worst_error worst;
+    alignas(64) float x[floats::size];
+    alignas(64) float y[floats::size];
+    for (std::uint64_t bits = first; bits < last; bits += std::uint64_t{step} * floats::size) {
+        for (std::size_t k = 0; k < floats::size; ++k)
+            x[k] = std::bit_cast<float>(static_cast<std::uint32_t>(std::min<std::uint64_t>(bits + k * step, last - 1)));
+        reference.exponential(floats::load_aligned(x)).store_aligned(y);
+        for (std::size_t k = 0; k < floats::size; ++k) {
+            if (x[k] < exp_constants<float>::cutoff) continue;
+            const double expected = std::exp(static_cast<double>(x[k])) * 0x1p64;
+            // All results are normal: one ULP is 2^-23 of the power of two below.
+            const auto binade = std::bit_cast<std::uint64_t>(expected) & 0x7ff0000000000000;
+            const double error = std::abs(y[k] - expected) / (std::bit_cast<double>(binade) * 0x1p-23);
+            if (!(error <= worst.error)) worst = {error, x[k]};
+        }
+    }
+    return worst;
+}
+
+constexpr std::uint32_t minus_zero = 0x80000000;
+constexpr std::uint32_t beyond_cutoff = 0xc3010000;  // −129
+
+template <class T>
+T exponential(T x)
+{
+    return first_lane(relative_to(T(0)).exponential(batch<T>(x)));
+}
+
+}  // namespace
+
+TEST_CASE("a sample of the floats from -0 to the cutoff", "[exp]")
+{
+    const worst_error worst = sweep(minus_zero, beyond_cutoff, 257);
+    std::printf("exp, float, every 257th, %s: largest error %.4f ULP at %a\n", xsimd::default_arch::name(), worst.error,
+                static_cast<double>(worst.at));
+    CHECK(worst.error <= bound);
+}
+
+TEST_CASE("every float around each power of two", "[exp]")
+{
+    for (std::uint32_t binade = minus_zero + (1u << 23); binade < beyond_cutoff; binade += 1u << 23) {
+        const worst_error worst = sweep(binade - 200, binade + 200, 1);
+        INFO("at " << worst.at);
+        CHECK(worst.error <= bound);
+    }
+}
+
+TEST_CASE("every float from -0 to the cutoff", "[.][slow][exp]")
+{
+    const std::uint32_t count = std::max(1U, std::thread::hardware_concurrency());
+    std::vector<worst_error> worst(count);
+    std::vector<std::thread> threads;
+    for (std::uint32_t k = 0; k < count; ++k) {
+        const auto begin = [&](std::uint64_t part) {
+            return static_cast<std::uint32_t>(minus_zero + (beyond_cutoff - minus_zero) * part / count);
+        };
+        threads.emplace_back([&worst, k, from = begin(k), to = begin(k + 1)] { worst[k] = sweep(from, to, 1); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    const worst_error largest =
+        *std::max_element(worst.begin(), worst.end(), [](auto a, auto b) { return a.error < b.error; });
+    std::printf("exp, float, all %u of them, %s: largest error %.4f ULP at %a\n", beyond_cutoff - minus_zero,
+                xsimd::default_arch::name(), largest.error, static_cast<double>(largest.at));
+    CHECK(largest.error <= bound);
+}
+
+TEST_CASE("a sample of the doubles from -0 to the cutoff", "[exp]")
+{
+    using doubles = batch<double>;
+    const auto reference = relative_to(0.0);
+    auto random = logits::generator(1);
+    std::uniform_real_distribution<double> exponent(-8, std::log10(-exp_constants<double>::cutoff));
+    double worst = 0;
+    double worst_at = 0;
+    for (int i = 0; i < 1 << 20; ++i) {
+        const double x = -std::pow(10, exponent(random));
+        const double y = first_lane(reference.exponential(doubles(x)));
+        const double error = oracle::ulp_error(std::exp(static_cast<long double>(x)) * 0x1p256L, y);
+        if (error > worst) {
+            worst = error;
+            worst_at = x;
+        }
+    }
+    std::printf("exp, double, 2^20 at random, %s: largest error %.4f ULP at %a\n", xsimd::default_arch::name(), worst,
+                worst_at);
+    INFO("seed " << logits::seed() << ", at " << worst_at);
+    CHECK(worst <= bound);
+}
+
+TEMPLATE_TEST_CASE("special values", "[exp]", float, double)
+{
+    using T = TestType;
+    using constants = exp_constants<T>;
+    CHECK(exponential(T(0)) == constants::stored_factor);
+    CHECK(exponential(T(-0.0)) == constants::stored_factor);
+    CHECK(exponential(-std::numeric_limits<T>::denorm_min()) == constants::stored_factor);
+    CHECK(exponential(std::nextafter(constants::cutoff, T(-1e9))) == 0);
+    CHECK(exponential(constants::cutoff) > 0);
+    CHECK(exponential(T(-1e9)) == 0);
+    CHECK(exponential(std::numeric_limits<T>::lowest()) == 0);
+    CHECK(exponential(-std::numeric_limits<T>::infinity()) == 0);
+    CHECK(!std::signbit(exponential(-std::numeric_limits<T>::infinity())));
+}
+
+TEST_CASE("NaN stays NaN, whatever its bits", "[exp]")
+{
+    for (const std::uint32_t bits :
+         {0x7fc00000U, 0xffc00000U, 0x7fc00001U, 0x7fc001ffU, 0xffc00123U, 0x7f800001U, 0x7fffffffU, 0xffffffffU}) {
+        const float nan = std::bit_cast<float>(bits);
+        INFO("bits " << bits);
+        CHECK(std::isnan(exponential(nan)));
+        CHECK(std::isnan(exponential(static_cast<double>(nan))));
+        const far_maximum<batch<float>> far(1e30f, temperature_scale<float>::make(1, 0.25));
+        CHECK(std::isnan(first_lane(far.exponential(batch<float>(nan)))));
+        const auto parts = exponential_parts<batch<float>>::of(batch<float>(nan), temperature_scale<float>::make(1, 1));
+        CHECK(std::isnan(first_lane(relative_to(0.0f).exponential(batch<float>(nan), parts))));
+    }
+}
+
+TEMPLATE_TEST_CASE("the maximum's exponential does not depend on the way it is computed", "[exp]", float, double)
+{
+    using T = TestType;
+    auto random = logits::generator(2);
+    std::uniform_real_distribution<double> exponent(-29, 29);
+    std::uniform_real_distribution<double> ratio(-350, 350);
+    for (int i = 0; i < 1000; ++i) {
+        const double temperature = std::exp2(exponent(random));
+        const T maximum = static_cast<T>(ratio(random) * temperature);
+        INFO("seed " << logits::seed() << ", temperature " << temperature << ", maximum " << maximum);
+        const auto scale = temperature_scale<T>::make(temperature, 1);
+        const near_maximum<batch<T>> near(maximum, scale);
+        const batch<T> x(maximum);
+        CHECK(first_lane(near.exponential(x)) == near.own_exponential());
+        CHECK(first_lane(near.exponential(x, exponential_parts<batch<T>>::of(x, scale))) == near.own_exponential());
+        // Relative to a far maximum it is 1 itself.
+        const far_maximum<batch<T>> far(maximum, temperature_scale<T>::make(temperature, 0.25));
+        CHECK(first_lane(far.exponential(x)) == far.own_exponential());
+        CHECK(far.own_exponential() == exp_constants<T>::stored_factor);
+    }
+}
