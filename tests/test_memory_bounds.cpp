@@ -157,7 +157,7 @@ TEMPLATE_TEST_CASE("nothing beyond a row's ends is read or written", "[memory_bo
             }
 }
 
-/// Long enough for stores that go past the caches, which want aligned addresses.
+/// Longer than most caches, where a sweep may store in another way.
 TEMPLATE_TEST_CASE("nothing beyond the ends of a very long row is read or written", "[memory_bounds]", float, double)
 {
     using T = TestType;

@@ -3,12 +3,13 @@
 /// Which sweep runs for which row: the one place where that is decided.
 ///
 ///     temperature        row                   sweep               computed in
-///     2^-30 … 2^30 (1)   up to 8 vectors       short_row           the row's type
+///     2^-30 … 2^30 (1)   up to 8 (2) vectors   short_row           the row's type
 ///     2^-30 … 2^30 (1)   longer                three_pass          the row's type
 ///     0                  any                   zero_temperature    the row's type
 ///     any other          any                   three_pass_in_double  double
 ///
 /// (1) double: 2^-400 … 2^400
+/// (2) 4 where an operation keeps more than one sum
 
 #include "../kernels/short_row.hpp"
 #include "../kernels/three_pass.hpp"
@@ -28,10 +29,6 @@ XSOFTMAX_COLD void run_unusual_row(Operation& operation, std::span<const T> logi
     kernels::three_pass_in_double<Arch>(operation, logits.data(), logits.size(), temperature);
 }
 
-/// Up to here the compensated product costs 3 % and more of a row, for a quarter of an ULP. Without fused multiply-add it
-/// is worth half an ULP and more.
-inline constexpr std::size_t medium_row_vectors = 32;
-
 template <class Operation, class T>
 void run_row(Operation& operation, std::span<const T> logits, double temperature)
 {
@@ -39,11 +36,9 @@ void run_row(Operation& operation, std::span<const T> logits, double temperature
         return run_unusual_row<architecture>(operation, logits, temperature);
     const std::size_t n = logits.size();
     constexpr std::size_t vector = xsimd::batch<T, architecture>::size;
-    if (n <= kernels::short_row_vectors * vector)
+    if (n <= kernels::short_row_vectors<Operation> * vector)
         return kernels::short_row<architecture>(operation, logits.data(), n, temperature);
-    if (kernels::has_fused_multiply_add<architecture> && n <= medium_row_vectors * vector)
-        return kernels::three_pass<kernels::plain_product, architecture>(operation, logits.data(), n, temperature);
-    kernels::three_pass<kernels::compensated_product, architecture>(operation, logits.data(), n, temperature);
+    kernels::three_pass<architecture>(operation, logits.data(), n, temperature);
 }
 
 }  // namespace xsoftmax::detail

@@ -11,7 +11,7 @@
 ///     output                where it is, if there is
 ///     add_up(x, e, max, window, terms)   the terms of one vector: logits x, exponentials e = 2^stored_exponent·exp(…)
 ///     kept(x, e, max)       what the writing sweep wants to know of an exponential
-///     finish<B, Product>(totals, max)    from the sums to a writer(value, window) for each vector, value being kept(…), or x
+///     finish<B, Division>(totals, max)    from the sums to a writer(value, window) for each vector, value being kept(…), or x
 ///     complete()            after the last vector was written
 ///     at_zero(maximum, winners)          the limit of temperature 0: what the winners get, and the others
 ///     undefined(maximum)    the row has no finite maximum: +inf, −inf, or NaN where any element is NaN
@@ -61,13 +61,13 @@ struct softmax_operation {
         return e;
     }
 
-    template <class B, class Product, class Maximum>
+    template <class B, class Division, class Maximum>
     XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum&)
     {
         using C = value_of<B>;
-        const auto inverse = split_into<C>(reciprocal(totals[0]));
-        return [high = B(inverse.high), low = B(inverse.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
-            return Product::of(e, high, low);
+        const auto divisor = Division::template divisor<C>(totals[0]);
+        return [high = B(divisor.high), low = B(divisor.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
+            return Division::divide(e, high, low);
         };
     }
 
@@ -140,7 +140,7 @@ struct log_softmax_operation {
     }
 
     /// (x − maximum)/T − log Σ exp((x − maximum)/T): both terms have the same sign, so nothing cancels.
-    template <class B, class Product, class Maximum>
+    template <class B, class Division, class Maximum>
     XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum) const
     {
         using C = value_of<B>;
@@ -151,9 +151,9 @@ struct log_softmax_operation {
                    B x, auto) XSOFTMAX_INLINE_LAMBDA {
             const B d = maximum.difference(x);
             if (undivided) return B(d + shift);
-            // −inf·0 would be NaN; in the high part −inf stays what it is.
-            const B finite = kernels::maximum(d, B(std::numeric_limits<C>::lowest()));
-            return multiply_add(d, high, multiply_add(finite, low, shift));
+            // An infinite quotient stays what it is: its low part would make it NaN.
+            const B quotient = d * high;
+            return B(where(quotient == B(-infinity<C>), quotient, multiply_add(d, high, multiply_add(d, low, shift))));
         };
     }
 
@@ -180,7 +180,7 @@ struct log_sum_exp_operation {
         split_sums<value_of<B>>::add_up(x, e, maximum, terms);
     }
 
-    template <class B, class Product, class Maximum>
+    template <class B, class Division, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
     {
         using C = value_of<B>;
@@ -216,7 +216,7 @@ struct index_loss_operation {
         split_sums<value_of<B>>::add_up(x, e, maximum, terms);
     }
 
-    template <class B, class Product, class Maximum>
+    template <class B, class Division, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
     {
         using C = value_of<B>;
@@ -244,11 +244,11 @@ struct index_gradient_operation : index_loss_operation {
         return e;
     }
 
-    template <class B, class Product, class Maximum>
+    template <class B, class Division, class Maximum>
     XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum)
     {
         using C = value_of<B>;
-        index_loss_operation::finish<B, Product>(totals, maximum);
+        index_loss_operation::finish<B, Division>(totals, maximum);
         const split_sums<C> row(totals, maximum);
         const auto& scale = maximum.scale();
         const auto inverse = scale.inverse * reciprocal(row.all());
@@ -294,13 +294,13 @@ struct probabilities_loss_operation {
         terms[4] = zero_where(t == zero, B(t * maximum.difference(x)));
     }
 
-    template <class B, class Product, class Maximum>
+    template <class B, class Division, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
     {
         using C = value_of<B>;
         const auto sum = totals[2] + totals[3];
         const auto log_sum = split_sums<C>(totals, maximum).logarithm();
-        const double distance = -to_double(totals[4] * maximum.scale().inverse);
+        const double distance = -to_double(totals[4]) * to_double(maximum.scale().inverse);
         // An infinite distance is the loss; the low parts of extended numbers would make it NaN.
         loss = distance - distance != 0 ? distance : to_double(-totals[4] * maximum.scale().inverse + sum * log_sum);
     }
@@ -324,11 +324,11 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         return where(maximum.is_maximum(x), -e, e);
     }
 
-    template <class B, class Product, class Maximum>
+    template <class B, class Division, class Maximum>
     XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum)
     {
         using C = value_of<B>;
-        probabilities_loss_operation<T>::template finish<B, Product>(totals, maximum);
+        probabilities_loss_operation<T>::template finish<B, Division>(totals, maximum);
         const split_sums<C> row(totals, maximum);
         const auto& scale = maximum.scale();
         const auto sum = totals[2] + totals[3];

@@ -15,8 +15,10 @@
 
 namespace xsoftmax::kernels {
 
-/// Longest row, in vectors.
-inline constexpr std::size_t short_row_vectors = 8;
+/// Longest row, in vectors. Operations with several sums run out of registers sooner, and each length is one more copy of
+/// the kernel for compilers to chew on.
+template <class Operation>
+inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
 /// Σ_k terms[k][j] over a few vectors. Here every rounding shows, where a long row averages them out: a tree of eight
 /// floats would cost 0.7 ULP of each element, so only four at a time are added in float.
@@ -91,18 +93,19 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         else
             kept[k] = x[k];
     });
+    using division = std::conditional_t<Vectors <= 4, by_division, by_reciprocal>;
     wide<T> totals[Operation::sums];
     XSOFTMAX_UNROLL
     for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals[j] = short_sum<true>(terms, j);
     XSOFTMAX_UNROLL
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j) totals[j] = short_sum<false>(terms, j);
     if constexpr (Operation::writes) {
-        const auto result = operation.template finish<B, plain_product>(totals, maximum);
+        const auto result = operation.template finish<B, division>(totals, maximum);
         for_each([&](std::size_t k, auto window)
                      XSOFTMAX_INLINE_LAMBDA { window.store_to(operation.output, result(kept[k], window)); });
     }
     else
-        operation.template finish<B, plain_product>(totals, maximum);
+        operation.template finish<B, division>(totals, maximum);
     operation.complete();
 }
 
@@ -110,15 +113,16 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE void short_row(Operation& operation, const T* logits, std::size_t n, double temperature)
 {
-    switch ((n - 1) / xsimd::batch<T, Arch>::size) {
-        case 0: return short_row_of<1, Arch>(operation, logits, n, temperature);
-        case 1: return short_row_of<2, Arch>(operation, logits, n, temperature);
-        case 2: return short_row_of<3, Arch>(operation, logits, n, temperature);
-        case 3: return short_row_of<4, Arch>(operation, logits, n, temperature);
-        case 4: return short_row_of<5, Arch>(operation, logits, n, temperature);
-        case 5: return short_row_of<6, Arch>(operation, logits, n, temperature);
-        case 6: return short_row_of<7, Arch>(operation, logits, n, temperature);
-        default: return short_row_of<8, Arch>(operation, logits, n, temperature);
+    const std::size_t vectors = (n - 1) / xsimd::batch<T, Arch>::size + 1;
+    if (vectors == 1) return short_row_of<1, Arch>(operation, logits, n, temperature);
+    if (vectors == 2) return short_row_of<2, Arch>(operation, logits, n, temperature);
+    if (vectors == 3) return short_row_of<3, Arch>(operation, logits, n, temperature);
+    if (vectors == 4) return short_row_of<4, Arch>(operation, logits, n, temperature);
+    if constexpr (short_row_vectors<Operation> == 8) {
+        if (vectors == 5) return short_row_of<5, Arch>(operation, logits, n, temperature);
+        if (vectors == 6) return short_row_of<6, Arch>(operation, logits, n, temperature);
+        if (vectors == 7) return short_row_of<7, Arch>(operation, logits, n, temperature);
+        return short_row_of<8, Arch>(operation, logits, n, temperature);
     }
 }
 

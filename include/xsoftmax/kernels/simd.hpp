@@ -152,24 +152,22 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> first_lane(B x)
 // ---- Loads and stores ------------------------------------------------------------------------------------------------
 // `Stored` is the type in memory; the batch's own type is the one computed in.
 
-/// Keeps a loaded vector in its register. Compilers fold a load into each instruction that uses it, and a load that
-/// crosses a cache line (most do, where a row is not aligned) then costs double each time: 5 to 10 % of a row.
-template <class B>
-XSOFTMAX_ALWAYS_INLINE B loaded_once(B x)
+/// Keeps a value in its register, where compilers would fold it into the instructions around it.
+template <class Register>
+XSOFTMAX_ALWAYS_INLINE Register in_register(Register x)
 {
 #if defined(__GNUC__) && defined(__x86_64__)
-    auto bits = static_cast<typename B::register_type>(x);
-    asm("" : "+v"(bits));
-    return B(bits);
-#else
-    return x;
+    asm("" : "+v"(x));
 #endif
+    return x;
 }
 
+/// Loads once: a load folded into each instruction that uses it costs double each time where it crosses a cache line, as
+/// most do in a row that is not aligned: 5 to 10 % of a row.
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE B load_whole(const Stored* from)
 {
-    return loaded_once(B(B::load_unaligned(from)));
+    return B(in_register(static_cast<typename B::register_type>(B(B::load_unaligned(from)))));
 }
 
 template <class B, class Stored>
@@ -249,7 +247,8 @@ XSOFTMAX_ALWAYS_INLINE B load_part(const Stored* from, std::size_t count, value_
     }
 }
 
-/// Writes the first `count` ≤ B::size lanes, and no other memory.
+/// Writes the first `count` ≤ B::size lanes, and no other memory. The half is kept in a register since g++ 12 makes of the
+/// cast and the store a masked vextractf64x4, which faults on lanes that it does not write.
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
 {
@@ -259,11 +258,11 @@ XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
 #if defined(__AVX512VL__)
     if constexpr (plain && is_avx512<arch> && sizeof(Stored) == 4) {
         if (count > B::size / 2) return _mm512_mask_storeu_ps(to, first_lanes<__mmask16>(count), x);
-        _mm256_mask_storeu_ps(to, first_lanes<__mmask8>(count), _mm512_castps512_ps256(x));
+        _mm256_mask_storeu_ps(to, first_lanes<__mmask8>(count), in_register(_mm512_castps512_ps256(x)));
     }
     else if constexpr (plain && is_avx512<arch>) {
         if (count > B::size / 2) return _mm512_mask_storeu_pd(to, first_lanes<__mmask8>(count), x);
-        _mm256_mask_storeu_pd(to, first_lanes<__mmask8>(count), _mm512_castpd512_pd256(x));
+        _mm256_mask_storeu_pd(to, first_lanes<__mmask8>(count), in_register(_mm512_castpd512_pd256(x)));
     }
     else
 #endif

@@ -86,7 +86,7 @@ XSOFTMAX_ALWAYS_INLINE void add_block(sum_of<B>& running, const B (&terms)[block
 }
 
 /// The second and third sweep.
-template <class B, class Product, class Operation, class T, class Maximum>
+template <class B, class Operation, class T, class Maximum>
 XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const T* logits, std::size_t n,
                                                      const Maximum& maximum)
 {
@@ -138,9 +138,9 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     for (std::size_t j = 0; j < sums; ++j) totals[j] = running[j].total();
 
     if constexpr (!Operation::writes)
-        operation.template finish<B, Product>(totals, maximum);
+        operation.template finish<B, by_reciprocal>(totals, maximum);
     else {
-        const auto result = operation.template finish<B, Product>(totals, maximum);
+        const auto result = operation.template finish<B, by_reciprocal>(totals, maximum);
         for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             constexpr bool whole = std::is_same_v<decltype(window), whole_window<B>>;
             B value = stores && !whole ? end : window.load_from(stores ? operation.output : logits, -infinity<C>);
@@ -159,11 +159,11 @@ XSOFTMAX_COLD void far_row(Operation& operation, const T* logits, std::size_t n,
     using B = xsimd::batch<C, Arch>;
     if (!(maximum - maximum == 0)) return undefined_row(operation, logits, n, static_cast<double>(maximum));
     const auto scale = temperature_scale<C>::make(temperature, far_unit<C>(temperature));
-    exponentials_and_results<B, compensated_product>(operation, logits, n, far_maximum<B>(maximum, scale));
+    exponentials_and_results<B>(operation, logits, n, far_maximum<B>(maximum, scale));
 }
 
 /// A row of T at an ordinary temperature, computed in T.
-template <class Product, class Arch, class Operation, class T>
+template <class Arch, class Operation, class T>
 XSOFTMAX_NEVER_INLINE void three_pass(Operation& operation, const T* logits, std::size_t n, double temperature)
 {
     using B = xsimd::batch<T, Arch>;
@@ -171,7 +171,7 @@ XSOFTMAX_NEVER_INLINE void three_pass(Operation& operation, const T* logits, std
     const T maximum = row_maximum<B>(logits, n);
     if (!scale.is_near(maximum)) [[unlikely]]
         return far_row<T, Arch>(operation, logits, n, temperature, maximum);
-    exponentials_and_results<B, Product>(operation, logits, n, near_maximum<B>(maximum, scale));
+    exponentials_and_results<B>(operation, logits, n, near_maximum<B>(maximum, scale));
 }
 
 /// A row of T at any temperature > 0, computed in double.
