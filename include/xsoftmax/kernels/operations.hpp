@@ -301,8 +301,9 @@ struct probabilities_loss_operation {
         const auto sum = totals[2] + totals[3];
         const auto log_sum = split_sums<C>(totals, maximum).logarithm();
         const double distance = -to_double(totals[4]) * to_double(maximum.scale().inverse);
-        // An infinite distance is the loss; the low parts of extended numbers would make it NaN.
-        loss = distance - distance != 0 ? distance : to_double(-totals[4] * maximum.scale().inverse + sum * log_sum);
+        // In plain numbers where it is not finite: the low parts of extended ones would make an infinite loss NaN.
+        loss = distance - distance != 0 ? distance + to_double(sum) * to_double(log_sum)
+                                        : to_double(-totals[4] * maximum.scale().inverse + sum * log_sum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}

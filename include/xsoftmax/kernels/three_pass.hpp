@@ -92,8 +92,9 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
 {
     using C = value_of<B>;
     constexpr std::size_t sums = Operation::sums;
+    constexpr bool common = std::is_same_v<C, T>;
     // Exponentials wait in the output for the third sweep, unless its type cannot hold what was computed.
-    constexpr bool stores = Operation::uses_exponentials && std::is_same_v<C, T>;
+    constexpr bool stores = Operation::uses_exponentials && common;
     sum_of<B> running[sums];
     const auto terms_of = [&](auto window, B* terms) XSOFTMAX_INLINE_LAMBDA {
         const B x = window.load_from(logits, -infinity<C>);
@@ -106,7 +107,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     };
     // A part stored and loaded again at another width stalls for 20 ns, so the ragged end stays in a register.
     B end(C(0));
-    for_each_window<B>(
+    for_each_window<B, common>(
         n,
         [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
             B terms[block_size][sums];
@@ -141,7 +142,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
         operation.template finish<B, by_reciprocal>(totals, maximum);
     else {
         const auto result = operation.template finish<B, by_reciprocal>(totals, maximum);
-        for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        for_each_window<B, common>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             constexpr bool whole = std::is_same_v<decltype(window), whole_window<B>>;
             B value = stores && !whole ? end : window.load_from(stores ? operation.output : logits, -infinity<C>);
             if constexpr (Operation::uses_exponentials && !stores)

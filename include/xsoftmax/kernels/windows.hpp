@@ -49,20 +49,22 @@ struct part_window {
 
 /// Calls `block` with the index of each full block of vectors, then `single` with a window on each vector that is left,
 /// the last of which may be a part.
-template <class B, class Block, class Single>
+/// Without `Blocks` there are none: for rare rows, which would otherwise be most of what compilers spend their time on.
+template <class B, bool Blocks = true, class Block, class Single>
 XSOFTMAX_ALWAYS_INLINE void for_each_window(std::size_t n, Block&& block, Single&& single)
 {
     std::size_t i = 0;
-    for (; n - i >= block_size * B::size; i += block_size * B::size) block(i);
+    if constexpr (Blocks)
+        for (; n - i >= block_size * B::size; i += block_size * B::size) block(i);
     for (; n - i >= B::size; i += B::size) single(whole_window<B>{i});
     if (i != n) single(part_window<B>{i, n - i});
 }
 
 /// The same for sweeps that gain nothing from blocks.
-template <class B, class Single>
+template <class B, bool Blocks = true, class Single>
 XSOFTMAX_ALWAYS_INLINE void for_each_window(std::size_t n, Single&& single)
 {
-    for_each_window<B>(
+    for_each_window<B, Blocks>(
         n,
         [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
             XSOFTMAX_UNROLL

@@ -19,7 +19,7 @@ XSOFTMAX_ALWAYS_INLINE void zero_temperature(Operation& operation, const T* logi
     if (!(top - top == 0)) return undefined_row(operation, logits, n, static_cast<double>(top));
 
     sum_of<B> winners;
-    for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+    for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
         const B x = window.load_from(logits, -infinity<T>);
         winners.add(where(x == x, where(x == B(top), B(T(1)), B(T(0))), x));  // a NaN makes the count NaN
     });
@@ -30,7 +30,7 @@ XSOFTMAX_ALWAYS_INLINE void zero_temperature(Operation& operation, const T* logi
     if constexpr (Operation::writes) {
         const B winner(static_cast<T>(limit.winner));
         const B other(static_cast<T>(limit.other));
-        for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             const B x = window.load_from(logits, -infinity<T>);
             window.store_to(operation.output, where(x == B(top), winner, other));
         });
