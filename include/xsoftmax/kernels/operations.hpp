@@ -151,9 +151,10 @@ struct log_softmax_operation {
                    B x, auto) XSOFTMAX_INLINE_LAMBDA {
             const B d = maximum.difference(x);
             if (undivided) return B(d + shift);
-            // An infinite quotient stays what it is: its low part would make it NaN.
+            // An infinite quotient stays what it is, but for a NaN of the sum: its low part would make it NaN.
             const B quotient = d * high;
-            return B(where(quotient == B(-infinity<C>), quotient, multiply_add(d, high, multiply_add(d, low, shift))));
+            return B(where(quotient == B(-infinity<C>), B(quotient + shift),
+                           multiply_add(d, high, multiply_add(d, low, shift))));
         };
     }
 
@@ -280,6 +281,9 @@ struct probabilities_loss_operation {
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
+    /// Differences are summed divided by it: t·(maximum − x) may overflow where its quotient by T does not.
+    static constexpr double headroom = 1024;
+
     const T* targets;
     double loss = 0;
 
@@ -291,7 +295,7 @@ struct probabilities_loss_operation {
         split_sums<value_of<B>>::add_up(x, e, maximum, terms);
         terms[2] = where(maximum.is_maximum(x), t, zero);
         terms[3] = zero_where(maximum.is_maximum(x), t);
-        terms[4] = zero_where(t == zero, B(t * maximum.difference(x)));
+        terms[4] = zero_where(t == zero, B(t * (maximum.difference(x) * B(value_of<B>(1 / headroom)))));
     }
 
     template <class B, class Division, class Maximum>
@@ -300,10 +304,11 @@ struct probabilities_loss_operation {
         using C = value_of<B>;
         const auto sum = totals[2] + totals[3];
         const auto log_sum = split_sums<C>(totals, maximum).logarithm();
-        const double distance = -to_double(totals[4]) * to_double(maximum.scale().inverse);
+        const auto inverse = maximum.scale().inverse * wide_from<C>(headroom);
+        const double distance = -to_double(totals[4]) * to_double(inverse);
         // In plain numbers where it is not finite: the low parts of extended ones would make an infinite loss NaN.
         loss = distance - distance != 0 ? distance + to_double(sum) * to_double(log_sum)
-                                        : to_double(-totals[4] * maximum.scale().inverse + sum * log_sum);
+                                        : to_double(-totals[4] * inverse + sum * log_sum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}

@@ -229,8 +229,11 @@ public:
     {
         if constexpr (sizeof(value_of<B>) == 4)
             return horizontal_sum(first_ + second_);
-        else
+        else {
+            const double plain = horizontal_sum(first_);
+            if (!(plain - plain == 0)) return {plain, 0};  // infinite or NaN: so are the low parts
             return compensated_sum(first_) + extended{horizontal_sum(second_), 0};
+        }
     }
 
 private:
