@@ -152,7 +152,9 @@ template <class T>
 XSOFTMAX_ALWAYS_INLINE double far_unit(double temperature)
 {
     if (is_ordinary<T>(temperature)) return 0.25;
-    return temperature < 1 ? 0x1p700 : 0x1p-900;
+    // A lifted difference only overflows where its quotient by T does.
+    if (temperature < 1) return temperature < 0x1p-700 ? 0x1p700 : 0x1p400;
+    return 0x1p-900;
 }
 
 /// x/T'·log2 e − n, given −n: the step that differs with and without fused multiply-add.
