@@ -4,47 +4,47 @@
 
 #include "error.hpp"
 
+#include <cinttypes>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <span>
-#include <string>
 #include <type_traits>
 
 namespace xsoftmax::detail {
 
-[[nodiscard]] inline std::string to_text(double value)
-{
-    char text[32];
-    std::snprintf(text, sizeof text, "%.17g", value);
-    return text;
-}
-
 [[noreturn]] XSOFTMAX_COLD inline void fail_temperature(const char* function, double temperature, const char* range)
 {
-    fail(error_kind::invalid_argument,
-         std::string("xsoftmax::") + function + ": temperature is " + to_text(temperature) + ", but must be " + range);
+    fail(error_kind::invalid_argument, "xsoftmax::%s: temperature is %.17g, but must be %s", function, temperature,
+         range);
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_size(const char* function, const char* argument, std::size_t size,
                                                  std::size_t expected)
 {
-    fail(error_kind::invalid_argument, std::string("xsoftmax::") + function + ": " + argument + " has " +
-                                           std::to_string(size) + " elements, but logits has " +
-                                           std::to_string(expected));
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s has %zu elements, but logits has %zu", function, argument,
+         size, expected);
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_overlap(const char* function, const char* argument, const char* other,
                                                     std::ptrdiff_t bytes)
 {
-    fail(error_kind::invalid_argument, std::string("xsoftmax::") + function + ": " + argument + " overlaps " + other +
-                                           ", beginning " + std::to_string(bytes) + " bytes after it");
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s overlaps %s, beginning %td bytes after it", function, argument,
+         other, bytes);
 }
 
-[[noreturn]] XSOFTMAX_COLD inline void fail_class(const char* function, const std::string& target, std::size_t classes)
+[[noreturn]] XSOFTMAX_COLD inline void fail_class(const char* function, std::int64_t target, std::size_t classes)
 {
-    fail(error_kind::out_of_range, std::string("xsoftmax::") + function + ": target is " + target +
-                                       ", but must be in [0, " + std::to_string(classes) + "), the classes of logits");
+    fail(error_kind::out_of_range,
+         "xsoftmax::%s: target is %" PRId64 ", but must be in [0, %zu), the classes of logits", function, target,
+         classes);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_class(const char* function, std::uint64_t target, std::size_t classes)
+{
+    fail(error_kind::out_of_range,
+         "xsoftmax::%s: target is %" PRIu64 ", but must be in [0, %zu), the classes of logits", function, target,
+         classes);
 }
 
 /// 0 ≤ temperature < ∞; NaN fails every comparison.
@@ -104,7 +104,9 @@ std::size_t check_class(const char* function, Index target, std::size_t classes)
     // A negative index becomes a very large one.
     const auto index = static_cast<std::uint64_t>(target);
     if (index >= classes) [[unlikely]]
-        fail_class(function, std::to_string(target), classes);
+        fail_class(function,
+                   static_cast<std::conditional_t<std::is_signed_v<Index>, std::int64_t, std::uint64_t>>(target),
+                   classes);
     return static_cast<std::size_t>(index);
 }
 

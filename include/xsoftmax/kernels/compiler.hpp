@@ -1,6 +1,6 @@
 #pragma once
 
-/// What compilers spell differently: forced inlining, unrolling, cold paths.
+/// What compilers spell differently: forced inlining, unrolling, cold paths, format checks.
 ///
 /// Everything a kernel calls per vector is forced inline: g++ 12 otherwise calls the polynomial once a vector and doubles
 /// the time of a row, and a helper left out of line would be shared by translation units of different instruction sets.
@@ -20,10 +20,12 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define XSOFTMAX_NEVER_INLINE __declspec(noinline)
 #define XSOFTMAX_COLD __declspec(noinline)
+#define XSOFTMAX_PRINTF_LIKE(text, values)
 #define XSOFTMAX_UNROLL
 #else
 #define XSOFTMAX_NEVER_INLINE [[gnu::noinline]]
 #define XSOFTMAX_COLD [[gnu::noinline, gnu::cold]]
+#define XSOFTMAX_PRINTF_LIKE(text, values) [[gnu::format(printf, text, values)]]
 #if defined(__clang__)
 #define XSOFTMAX_UNROLL _Pragma("unroll")
 #else
