@@ -83,9 +83,8 @@ struct temperature_scale {
     XSOFTMAX_ALWAYS_INLINE static temperature_scale make(double temperature, double unit);
 
     /// May a row with this maximum, at an ordinary temperature and unit 1, be reduced without subtracting it? Not if it is
-    /// infinite or NaN. Beyond
-    /// 2^9 or 2^12 powers of two Sterbenz' condition holds for every element that matters; within them integers stay
-    /// short enough for the products with ln_2_times.high.
+    /// infinite or NaN. Beyond 2^9 or 2^12 powers of two Sterbenz' condition holds for every element that matters; within
+    /// them integers stay short enough for the products with ln_2_times.high.
     XSOFTMAX_ALWAYS_INLINE bool is_near(T maximum) const
     {
         constexpr T limit = sizeof(T) == 4 ? T(512) : T(4096);
@@ -299,6 +298,31 @@ private:
     B lift_;
     B shift_;
     B cutoff_;
+};
+
+/// Exponentials relative to a maximum of moderate size (is_near) at an extreme temperature: near_maximum's, of logits times
+/// the scale's unit, since x − maximum would be rounded here too. All else is as for far_maximum.
+template <class B>
+class lifted_near_maximum {
+    using T = value_of<B>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE lifted_near_maximum(T maximum, const temperature_scale<T>& scale)
+        : far_(maximum, scale), unit_(static_cast<T>(scale.unit)), near_(static_cast<T>(maximum * scale.unit), scale)
+    {
+    }
+
+    XSOFTMAX_ALWAYS_INLINE B exponential(B x) const { return near_.exponential(x * unit_); }
+    XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return near_.own_exponential(); }
+    XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return far_.is_maximum(x); }
+    XSOFTMAX_ALWAYS_INLINE double value() const { return far_.value(); }
+    XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return far_.difference(x); }
+    XSOFTMAX_ALWAYS_INLINE const temperature_scale<T>& scale() const { return far_.scale(); }
+
+private:
+    far_maximum<B> far_;
+    B unit_;
+    near_maximum<B> near_;
 };
 
 }  // namespace xsoftmax::kernels

@@ -160,6 +160,10 @@ XSOFTMAX_COLD void far_row(Operation& operation, const T* logits, std::size_t n,
     using B = xsimd::batch<C, Arch>;
     if (!(maximum - maximum == 0)) return undefined_row(operation, logits, n, static_cast<double>(maximum));
     const auto scale = temperature_scale<C>::make(temperature, far_unit<C>(temperature));
+    // Rows of float that are computed in double have digits to spare.
+    if constexpr (std::is_same_v<T, double>)
+        if (!is_ordinary<C>(temperature) && scale.is_near(maximum * scale.unit))
+            return exponentials_and_results<B>(operation, logits, n, lifted_near_maximum<B>(maximum, scale));
     exponentials_and_results<B>(operation, logits, n, far_maximum<B>(maximum, scale));
 }
 
