@@ -164,6 +164,29 @@ TEMPLATE_TEST_CASE("extreme temperatures", "[accuracy]", float, double)
     check_lengths<TestType>({1, 2, 5, 16, 33, 100, 300}, {1e-30, 1e-12, 1e12, 1e30}, false, type_name<TestType>);
 }
 
+// Logits and temperature of every magnitude: 2^-1074 … 2^1023 as they come, for float and double alike.
+TEMPLATE_TEST_CASE("any temperature", "[accuracy]", float, double)
+{
+    using T = TestType;
+    error_table table;
+    checker<T> checked(table);
+    auto random = logits::generator(4);
+    std::uniform_real_distribution<double> unit(0, 1);
+    const double reach = std::numeric_limits<T>::max_exponent - 12;
+    for (std::uint64_t salt = 1; salt <= 3000; ++salt) {
+        // So that logits of the order of the temperature are numbers of T with all their digits.
+        const double temperature = std::exp2((2 * unit(random) - 1) * (reach - std::numeric_limits<T>::digits));
+        const std::size_t n = 1 + static_cast<std::size_t>(unit(random) * (salt % 10 == 0 ? 700 : 70));
+        auto x = logits::normal<T>(n, 1, salt, salt % 3 == 0 ? 30 * (unit(random) - 0.5) : 0);
+        const double spread = std::exp2(8 * unit(random) - 4);
+        for (T& value : x) value = static_cast<T>(static_cast<double>(value) * spread * temperature);
+        if (salt % 2 == 0) x[salt % n] = static_cast<T>((4 + 60 * unit(random)) * temperature);
+        checked.check(x, temperature, salt, "any temperature");
+    }
+    table.print(type_name<T>);
+    CHECK(table.largest() <= bound);
+}
+
 TEMPLATE_TEST_CASE("a ladder of lengths", "[accuracy]", float, double)
 {
     check_lengths<TestType>({384, 511, 512, 513, 1000, 1023, 2048, 4096, 10007, 32000, 65536}, {1.0}, true,
@@ -177,14 +200,14 @@ TEMPLATE_TEST_CASE("long rows", "[accuracy]", float, double)
 
 TEST_CASE("2^24 elements", "[accuracy]") { check_lengths<float>({std::size_t{1} << 24}, {1.0}, false, "float"); }
 
-TEMPLATE_TEST_CASE("the whole ladder, every distribution", "[.][slow][accuracy]", float, double)
+TEMPLATE_TEST_CASE("the whole ladder, every distribution", "[accuracy][.slow]", float, double)
 {
     check_lengths<TestType>(
         {128256, std::size_t{1} << 18, std::size_t{1} << 20, std::size_t{1} << 22, std::size_t{1} << 24}, {1.0}, true,
         type_name<TestType>);
 }
 
-TEMPLATE_TEST_CASE("many random rows", "[.][slow][accuracy]", float, double)
+TEMPLATE_TEST_CASE("many random rows", "[accuracy][.slow]", float, double)
 {
     std::vector<std::size_t> lengths;
     for (int repeat = 0; repeat < 10; ++repeat)

@@ -338,3 +338,106 @@ TEMPLATE_TEST_CASE("results do not depend on alignment", "[properties]", float, 
         }
     });
 }
+
+TEMPLATE_TEST_CASE("a temperature that is a power of two divides, bit for bit", "[properties]", float, double)
+{
+    using T = TestType;
+    for_random_rows<T>([](const std::vector<T>& x, std::uint64_t salt) {
+        const auto targets = random_targets<T>(x.size(), salt);
+        for (const double temperature : {0x1p-10, 0.25, 0.5, 2.0, 16.0, 0x1p20}) {
+            INFO("temperature " << temperature);
+            auto divided = x;
+            for (T& value : divided) value /= static_cast<T>(temperature);
+            CHECK(same_bits(xsoftmax::softmax(x, {.temperature = temperature}), xsoftmax::softmax(divided)));
+            CHECK(same_bits(xsoftmax::log_softmax(x, {.temperature = temperature}), xsoftmax::log_softmax(divided)));
+            CHECK(xsoftmax::log_sum_exp(x, {.temperature = temperature}) == xsoftmax::log_sum_exp(divided));
+            CHECK(xsoftmax::softmax_cross_entropy(x, 0, {.temperature = temperature}) ==
+                  xsoftmax::softmax_cross_entropy(divided, 0));
+            CHECK(xsoftmax::softmax_cross_entropy(x, targets, {.temperature = temperature}) ==
+                  xsoftmax::softmax_cross_entropy(divided, targets));
+        }
+    });
+}
+
+TEMPLATE_TEST_CASE("the loss is the same with and without its gradient", "[properties]", float, double)
+{
+    using T = TestType;
+    for_random_rows<T>([](const std::vector<T>& x, std::uint64_t salt) {
+        std::vector<T> gradient(x.size());
+        const auto targets = random_targets<T>(x.size(), salt);
+        for (const double temperature : {1.0, 0.3, 1e-40, 1e38}) {
+            INFO("temperature " << temperature);
+            CHECK(xsoftmax::softmax_cross_entropy(x, 0, gradient, {.temperature = temperature}) ==
+                  xsoftmax::softmax_cross_entropy(x, 0, {.temperature = temperature}));
+            CHECK(xsoftmax::softmax_cross_entropy(x, targets, gradient, {.temperature = temperature}) ==
+                  xsoftmax::softmax_cross_entropy(x, targets, {.temperature = temperature}));
+        }
+    });
+}
+
+TEMPLATE_TEST_CASE("elements of -inf count as if they were not there, at any temperature", "[properties]", float,
+                   double)
+{
+    using T = TestType;
+    for_random_rows<T>([](const std::vector<T>& x, std::uint64_t salt) {
+        constexpr T inf = std::numeric_limits<T>::infinity();
+        for (const double temperature :
+             {1.0, 0.3, 1.3e-9, 1.5e-9, 1e-17, 1e-40, 1.1e-100, 1.3e-100, 1e-300, 1e38, 1e300}) {
+            INFO("temperature " << temperature);
+            // Every other element is masked.
+            std::vector<T> masked;
+            for (const T value : x) masked.insert(masked.end(), {value, -inf});
+            const auto p = xsoftmax::softmax(x, {.temperature = temperature});
+            const auto y = xsoftmax::log_softmax(x, {.temperature = temperature});
+            const auto q = xsoftmax::softmax(masked, {.temperature = temperature});
+            const auto z = xsoftmax::log_softmax(masked, {.temperature = temperature});
+            std::vector<T> q_kept, z_kept;
+            bool good = true;
+            for (std::size_t i = 0; i < x.size(); ++i) {
+                q_kept.push_back(q[2 * i]);
+                z_kept.push_back(z[2 * i]);
+                good = good && q[2 * i + 1] == 0 && z[2 * i + 1] == -inf;
+            }
+            CHECK(good);
+            CHECK(distance(p, q_kept) <= bound);
+            CHECK(distance(y, z_kept) <= bound);
+            // Positive targets there make the loss +inf, however many there are.
+            auto targets = random_targets<T>(masked.size(), salt);
+            for (T& t : targets) t += T(0.01);
+            CHECK(xsoftmax::softmax_cross_entropy(masked, targets, {.temperature = temperature}) == inf);
+        }
+    });
+}
+
+TEMPLATE_TEST_CASE("nothing is NaN, whatever the temperature and the magnitudes", "[properties]", float, double)
+{
+    using T = TestType;
+    constexpr T largest = std::numeric_limits<T>::max();
+    constexpr double temperatures[] = {5e-324, 1.1e-320, 1e-300, 1.3e-100, 1e-40,
+                                       1.3e-9, 0.1,      1,      7,        1e9,
+                                       1e38,   1e100,    1e300,  0x1p-1,   std::numeric_limits<double>::max()};
+    std::uint64_t salt = 0;
+    for (const std::size_t n : {1U, 2U, 5U, 17U, 40U, 150U, 600U})
+        for (const double spread : {0.0, 1e-310, 1e-40, 1e-3, 1.0, 1e4, 1e30, 1e38, 1e300}) {
+            auto x = logits::normal<T>(n, 1, ++salt);
+            for (T& value : x)
+                value = static_cast<T>(std::clamp<double>(static_cast<double>(value) * spread, -largest, largest));
+            const auto targets = random_targets<T>(n, salt);
+            for (const double temperature : temperatures) {
+                INFO("seed " << logits::seed() << ", salt " << salt << ", length " << n << ", spread " << spread
+                             << ", temperature " << temperature);
+                const auto p = xsoftmax::softmax(x, {.temperature = temperature});
+                const auto y = xsoftmax::log_softmax(x, {.temperature = temperature});
+                std::vector<T> hard(n), soft(n);
+                const T loss = xsoftmax::softmax_cross_entropy(x, 0, hard, {.temperature = temperature});
+                const T soft_loss = xsoftmax::softmax_cross_entropy(x, targets, soft, {.temperature = temperature});
+                CHECK(!std::isnan(xsoftmax::log_sum_exp(x, {.temperature = temperature})));
+                CHECK(loss >= 0);
+                CHECK(soft_loss >= 0);
+                bool good = true;
+                for (std::size_t i = 0; i < n; ++i)
+                    good = good && p[i] >= 0 && p[i] <= 1 && y[i] <= 0 && !std::isnan(hard[i]) && !std::isnan(soft[i]);
+                CHECK(good);
+            }
+        }
+}
