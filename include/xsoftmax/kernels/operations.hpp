@@ -9,9 +9,10 @@
 ///     uses_exponentials     does the writing sweep want the exponentials, rather than the logits?
 ///     writes                is there an output at all?
 ///     output                where it is, if there is
+///     counts_winners        does it want to know of the winners (the elements equal to the maximum)?
 ///     add_up(x, e, max, window, terms)   the terms of one vector: logits x, exponentials e = 2^stored_exponent·exp(…)
 ///     kept(x, e, max)       what the writing sweep wants to know of an exponential
-///     finish<B, Division>(totals, max)    from the sums to a writer(value, window) for each vector, value being kept(…), or x
+///     finish<B, Division>(totals, max)    from row_totals to a writer(value, window) for each vector, value being kept(…), or x
 ///     complete()            after the last vector was written
 ///     at_zero(maximum, winners)          the limit of temperature 0: what the winners get, and the others
 ///     undefined(maximum)    the row has no finite maximum: +inf, −inf, or NaN where any element is NaN
@@ -38,12 +39,24 @@ struct zero_limit {
     double other;
 };
 
+/// What is known of a row when all of it has been seen.
+template <class C, std::size_t Sums>
+struct row_totals {
+    wide<C> sums[Sums];
+    std::size_t winners;  ///< how many elements equal the maximum, if the operation counts them
+    C own;                ///< the exponential of the maximum, likewise
+};
+
+template <class Operation, class B>
+using totals_of = row_totals<value_of<B>, Operation::sums>;
+
 // ---- softmax ---------------------------------------------------------------------------------------------------------
 
 template <class T>
 struct softmax_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
+    static constexpr bool counts_winners = false;
     static constexpr bool uses_exponentials = true;
     static constexpr bool writes = true;
 
@@ -62,10 +75,10 @@ struct softmax_operation {
     }
 
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum&)
+    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<softmax_operation, B>& totals, const Maximum&)
     {
         using C = value_of<B>;
-        const auto divisor = Division::template divisor<C>(totals[0]);
+        const auto divisor = Division::template divisor<C>(totals.sums[0]);
         return [high = B(divisor.high), low = B(divisor.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
             return Division::divide(e, high, low);
         };
@@ -78,36 +91,35 @@ struct softmax_operation {
 
 // ---- Operations that take a logarithm --------------------------------------------------------------------------------
 
-/// Sums the exponentials of the winners (each is 1) apart from all others, so that nothing cancels:
+/// The winners (each exponential is 1) are left out of the sum, so that nothing cancels:
 /// log Σ exp((x − maximum)/T) = log1p(Σ others + (winners − 1)). Where one logit is 25 above the rest, the common form is
 /// off by 10^7 ULP.
 template <class C>
 struct split_sums {
     wide<C> others;   ///< Σ exponentials over all but the winners
     wide<C> winners;  ///< how many logits equal the maximum
-    wide<C> own;      ///< the exponential of the maximum
+    C own;            ///< the exponential of the maximum
 
+    /// The terms of `others`.
     template <class B, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static void add_up(B x, B e, const Maximum& maximum, B* terms)
+    XSOFTMAX_ALWAYS_INLINE static B term(B x, B e, const Maximum& maximum)
     {
-        const auto winner = maximum.is_maximum(x);
-        terms[0] = zero_where(winner, e);
-        terms[1] = where(winner, B(C(1)), B(C(0)));
+        return zero_where(maximum.is_maximum(x), e);
     }
 
-    template <class Maximum>
-    XSOFTMAX_ALWAYS_INLINE split_sums(const wide<C>* totals, const Maximum& maximum)
-        : others(totals[0]), winners(totals[1]), own(wide_from<C>(static_cast<double>(maximum.own_exponential())))
+    template <std::size_t Sums>
+    XSOFTMAX_ALWAYS_INLINE explicit split_sums(const row_totals<C, Sums>& totals)
+        : others(totals.sums[0]), winners(wide_from<C>(static_cast<double>(totals.winners))), own(totals.own)
     {
     }
 
     /// Σ exponentials.
-    XSOFTMAX_ALWAYS_INLINE wide<C> all() const { return others + winners * own; }
+    XSOFTMAX_ALWAYS_INLINE wide<C> all() const { return others + winners * wide_from<C>(static_cast<double>(own)); }
 
     /// log Σ exp((x − maximum)/T) ≥ 0.
     XSOFTMAX_ALWAYS_INLINE wide<C> logarithm() const
     {
-        return log_one_plus(others / own + (winners - wide_from<C>(1.0)));
+        return log_one_plus(ratio(others, own) + (winners - wide_from<C>(1.0)));
     }
 
     XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(winners) == 1; }
@@ -126,8 +138,9 @@ XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temper
 
 template <class T>
 struct log_softmax_operation {
-    static constexpr std::size_t sums = 2;
-    static constexpr std::size_t exponential_sums = 2;
+    static constexpr std::size_t sums = 1;
+    static constexpr std::size_t exponential_sums = 1;
+    static constexpr bool counts_winners = true;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = true;
 
@@ -136,15 +149,15 @@ struct log_softmax_operation {
     template <class B, class Maximum, class Window>
     XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
     {
-        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
+        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
     /// (x − maximum)/T − log Σ exp((x − maximum)/T): both terms have the same sign, so nothing cancels.
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum) const
+    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<log_softmax_operation, B>& totals, const Maximum& maximum) const
     {
         using C = value_of<B>;
-        const double log_sum = to_double(split_sums<C>(totals, maximum).logarithm());
+        const double log_sum = to_double(split_sums<C>(totals).logarithm());
         const auto inverse = split_into<C>(maximum.scale().inverse);
         const bool undivided = inverse.high == C(1) && inverse.low == C(0);
         return [maximum, undivided, high = B(inverse.high), low = B(inverse.low), shift = B(static_cast<C>(-log_sum))](
@@ -167,8 +180,9 @@ struct log_softmax_operation {
 };
 
 struct log_sum_exp_operation {
-    static constexpr std::size_t sums = 2;
-    static constexpr std::size_t exponential_sums = 2;
+    static constexpr std::size_t sums = 1;
+    static constexpr std::size_t exponential_sums = 1;
+    static constexpr bool counts_winners = true;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -178,15 +192,14 @@ struct log_sum_exp_operation {
     template <class B, class Maximum, class Window>
     XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
     {
-        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
+        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    XSOFTMAX_ALWAYS_INLINE void finish(const totals_of<log_sum_exp_operation, B>& totals, const Maximum& maximum)
     {
         using C = value_of<B>;
-        result =
-            to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals, maximum).logarithm());
+        result = to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals).logarithm());
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -202,8 +215,9 @@ struct log_sum_exp_operation {
 
 /// Loss of one class: (maximum − x[target])/T + log Σ exp((x − maximum)/T), both terms ≥ 0.
 struct index_loss_operation {
-    static constexpr std::size_t sums = 2;
-    static constexpr std::size_t exponential_sums = 2;
+    static constexpr std::size_t sums = 1;
+    static constexpr std::size_t exponential_sums = 1;
+    static constexpr bool counts_winners = true;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -214,15 +228,15 @@ struct index_loss_operation {
     template <class B, class Maximum, class Window>
     XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
     {
-        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
+        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    XSOFTMAX_ALWAYS_INLINE void finish(const totals_of<index_loss_operation, B>& totals, const Maximum& maximum)
     {
         using C = value_of<B>;
         const auto distance = difference_over<C>(maximum.value(), target_logit, temperature);
-        loss = to_double(distance + split_sums<C>(totals, maximum).logarithm());
+        loss = to_double(distance + split_sums<C>(totals).logarithm());
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -246,11 +260,11 @@ struct index_gradient_operation : index_loss_operation {
     }
 
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<index_gradient_operation, B>& totals, const Maximum& maximum)
     {
         using C = value_of<B>;
         index_loss_operation::finish<B, Division>(totals, maximum);
-        const split_sums<C> row(totals, maximum);
+        const split_sums<C> row(totals);
         const auto& scale = maximum.scale();
         const auto inverse = scale.inverse * reciprocal(row.all());
 
@@ -276,8 +290,9 @@ struct index_gradient_operation : index_loss_operation {
 /// its logit.
 template <class T>
 struct probabilities_loss_operation {
-    static constexpr std::size_t sums = 5;
-    static constexpr std::size_t exponential_sums = 2;
+    static constexpr std::size_t sums = 4;
+    static constexpr std::size_t exponential_sums = 1;
+    static constexpr bool counts_winners = true;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -292,23 +307,23 @@ struct probabilities_loss_operation {
     {
         const B zero(value_of<B>(0));
         const B t = window.template load_from(targets, value_of<B>(0));
-        split_sums<value_of<B>>::add_up(x, e, maximum, terms);
-        terms[2] = where(maximum.is_maximum(x), t, zero);
-        terms[3] = zero_where(maximum.is_maximum(x), t);
-        terms[4] = zero_where(t == zero, B(t * (maximum.difference(x) * B(value_of<B>(1 / headroom)))));
+        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
+        terms[1] = where(maximum.is_maximum(x), t, zero);
+        terms[2] = zero_where(maximum.is_maximum(x), t);
+        terms[3] = zero_where(t == zero, B(t * (maximum.difference(x) * B(value_of<B>(1 / headroom)))));
     }
 
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE void finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    XSOFTMAX_ALWAYS_INLINE void finish(const totals_of<probabilities_loss_operation, B>& totals, const Maximum& maximum)
     {
         using C = value_of<B>;
-        const auto sum = totals[2] + totals[3];
-        const auto log_sum = split_sums<C>(totals, maximum).logarithm();
+        const auto sum = totals.sums[1] + totals.sums[2];
+        const auto log_sum = split_sums<C>(totals).logarithm();
         const auto inverse = maximum.scale().inverse * wide_from<C>(headroom);
-        const double distance = -to_double(totals[4]) * to_double(inverse);
+        const double distance = -to_double(totals.sums[3]) * to_double(inverse);
         // In plain numbers where it is not finite: the low parts of extended ones would make an infinite loss NaN.
         loss = distance - distance != 0 ? distance + to_double(sum) * to_double(log_sum)
-                                        : to_double(-totals[4] * inverse + sum * log_sum);
+                                        : to_double(-totals.sums[3] * inverse + sum * log_sum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -331,21 +346,22 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
     }
 
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const wide<value_of<B>>* totals, const Maximum& maximum)
+    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<probabilities_gradient_operation, B>& totals,
+                                       const Maximum& maximum)
     {
         using C = value_of<B>;
         probabilities_loss_operation<T>::template finish<B, Division>(totals, maximum);
-        const split_sums<C> row(totals, maximum);
+        const split_sums<C> row(totals);
         const auto& scale = maximum.scale();
-        const auto sum = totals[2] + totals[3];
+        const auto sum = totals.sums[1] + totals.sums[2];
         const auto inverse = split_into<C>(scale.inverse);
         // 1/T is in the factor, not applied to p, which may be denormal.
         const auto factor = split_into<C>(sum * (scale.inverse * reciprocal(row.all())));
 
         // At a winner with p > 1/2, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing
         // of a small difference is lost. At smaller p the plain form is the better one.
-        const bool dominant = to_double(row.others) < to_double(row.own) && row.one_winner();
-        const C at_winner = static_cast<C>(to_double((totals[3] - sum * row.others / row.all()) * scale.inverse));
+        const bool dominant = to_double(row.others) < static_cast<double>(row.own) && row.one_winner();
+        const C at_winner = static_cast<C>(to_double((totals.sums[2] - sum * row.others / row.all()) * scale.inverse));
         return [high = B(factor.high), low = B(factor.low), inverse_high = B(inverse.high),
                 inverse_low = B(inverse.low), unit = B(static_cast<C>(scale.unit)), at_winner = B(at_winner),
                 marks_below = B(dominant ? C(0) : -infinity<C>), targets = this->targets](B kept, auto window)

@@ -85,20 +85,30 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     const near_maximum<B> maximum(top, scale);
     B terms[Vectors][Operation::sums];
     B kept[Vectors];
+    B own(T(0));
+    row_totals<T, Operation::sums> totals;
+    totals.winners = 0;
     for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
         const B e = maximum.exponential(x[k], parts[k]);
         operation.add_up(x[k], e, maximum, window, terms[k]);
+        if constexpr (Operation::counts_winners) {
+            const auto winner = maximum.is_maximum(x[k]);
+            totals.winners += count_true<B>(winner);
+            own = where(winner, e, own);
+        }
         if constexpr (Operation::uses_exponentials)
             kept[k] = operation.kept(x[k], e, maximum);
         else
             kept[k] = x[k];
     });
     using division = std::conditional_t<Vectors <= 4, by_division, by_reciprocal>;
-    wide<T> totals[Operation::sums];
+    // Read off a winner, which is there 10 ns before own_exponential()'s polynomial is through.
+    if constexpr (Operation::counts_winners) totals.own = horizontal_maximum(own);
     XSOFTMAX_UNROLL
-    for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals[j] = short_sum<true>(terms, j);
+    for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals.sums[j] = short_sum<true>(terms, j);
     XSOFTMAX_UNROLL
-    for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j) totals[j] = short_sum<false>(terms, j);
+    for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j)
+        totals.sums[j] = short_sum<false>(terms, j);
     if constexpr (Operation::writes) {
         const auto result = operation.template finish<B, division>(totals, maximum);
         for_each([&](std::size_t k, auto window)

@@ -339,6 +339,39 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
 #endif
 }
 
+/// How many lanes of a condition hold.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
+{
+    using arch = arch_of<B>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+        return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<__mmask16>(condition)));
+    else if constexpr (is_avx512<arch>)
+        return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<__mmask8>(condition)));
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
+        return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_ps(condition))));
+    else if constexpr (is_avx<arch>)
+        return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_pd(condition))));
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch>) {
+        // Entry k is the number of bits in k: this instruction set has no popcnt.
+        constexpr std::uint64_t bits_of = 0x4332'3221'3221'2110;
+        if constexpr (sizeof(value_of<B>) == 4)
+            return static_cast<std::size_t>(bits_of >> (4 * _mm_movemask_ps(condition)) & 7);
+        else
+            return static_cast<std::size_t>(bits_of >> (4 * _mm_movemask_pd(condition)) & 7);
+    }
+    else
+#endif
+        return static_cast<std::size_t>(horizontal_sum(where(condition, B(value_of<B>(1)), B(value_of<B>(0)))));
+}
+
 // ---- Float to double -------------------------------------------------------------------------------------------------
 
 /// The lanes of a batch of float as two batches of double.

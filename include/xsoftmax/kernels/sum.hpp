@@ -57,6 +57,15 @@ XSOFTMAX_ALWAYS_INLINE extended reciprocal(extended x)
 XSOFTMAX_ALWAYS_INLINE extended operator-(extended a) { return {-a.high, -a.low}; }
 XSOFTMAX_ALWAYS_INLINE extended operator-(extended a, extended b) { return a + -b; }
 
+/// a/b for a plain divisor that is ordinary: its reciprocal is computed beside the first quotient.
+XSOFTMAX_ALWAYS_INLINE double ratio(double a, float b) { return a / static_cast<double>(b); }
+XSOFTMAX_ALWAYS_INLINE extended ratio(extended a, double b)
+{
+    const double inverse = 1 / b;
+    const double high = a.high / b;
+    return {high, (::fma(-high, b, a.high) + a.low) * inverse};
+}
+
 /// a/b for a plain divisor, also where the quotient overflows.
 XSOFTMAX_ALWAYS_INLINE extended quotient(extended a, double b)
 {

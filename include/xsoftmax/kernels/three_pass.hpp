@@ -96,10 +96,15 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     // Exponentials wait in the output for the third sweep, unless its type cannot hold what was computed.
     constexpr bool stores = Operation::uses_exponentials && common;
     sum_of<B> running[sums];
+    row_totals<C, sums> totals;
+    // Before the sweep, whose instructions hide the wait for this polynomial.
+    if constexpr (Operation::counts_winners) totals.own = in_register(maximum.own_exponential());
+    totals.winners = 0;
     const auto terms_of = [&](auto window, B* terms) XSOFTMAX_INLINE_LAMBDA {
         const B x = window.load_from(logits, -infinity<C>);
         const B e = maximum.exponential(x);
         operation.add_up(x, e, maximum, window, terms);
+        if constexpr (Operation::counts_winners) totals.winners += count_true<B>(maximum.is_maximum(x));
         if constexpr (stores)
             return operation.kept(x, e, maximum);
         else
@@ -134,9 +139,8 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
             for (std::size_t j = 0; j < sums; ++j) running[j].add(terms[j]);
         });
 
-    wide<C> totals[sums];
     XSOFTMAX_UNROLL
-    for (std::size_t j = 0; j < sums; ++j) totals[j] = running[j].total();
+    for (std::size_t j = 0; j < sums; ++j) totals.sums[j] = running[j].total();
 
     if constexpr (!Operation::writes)
         operation.template finish<B, by_reciprocal>(totals, maximum);
