@@ -20,8 +20,7 @@ namespace xsoftmax::kernels {
 template <class Operation>
 inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
-/// Σ_k terms[k][j] over a few vectors. Here every rounding shows, where a long row averages them out: a tree of eight
-/// floats would cost 0.7 ULP of each element, so only four at a time are added in float.
+/// Σ_k terms[k][j] over a few vectors, with at most one rounding in float.
 ///
 /// `bounded`: no term exceeds an exponential. Then a sum of doubles splits its terms at a fixed bit instead of tracking
 /// what each addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31
@@ -48,9 +47,10 @@ XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> short_sum(const B (&terms)[Vectors][Sum
         return running.total();
     }
     else {
-        constexpr std::size_t first = Vectors < 4 ? Vectors : 4;
+        constexpr std::size_t first = Vectors % 2 == 0 ? 2 : 1;
         sum_of<B> running(tree_sum<first>(terms, j));
-        if constexpr (Vectors > first) running.add(tree_sum<Vectors - first, first>(terms, j));
+        XSOFTMAX_UNROLL
+        for (std::size_t k = first; k < Vectors; k += 2) running.add(terms[k][j] + terms[k + 1][j]);
         return running.total();
     }
 }

@@ -4,7 +4,7 @@
 ///
 /// Rows of float add in double; rows of double add in pairs of doubles (Knuth's TwoSum; Ogita, Rump & Oishi, "Accurate
 /// sum and dot product", SIAM J. Sci. Comput. 26 (2005)). Four float accumulators are 5439 ULP off at 2^24 equal terms,
-/// a double one 0.05, for about 10 % of the sweep when four vectors are first added as a tree.
+/// a double one 0.05.
 
 #include "compiler.hpp"
 #include "simd.hpp"

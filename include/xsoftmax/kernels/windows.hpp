@@ -7,7 +7,7 @@
 
 namespace xsoftmax::kernels {
 
-/// Vectors handled together, and added as a tree before they enter a sum.
+/// Vectors handled together.
 inline constexpr std::size_t block_size = 8;
 
 /// One vector of a row; the same place in each of an operation's operands.
