@@ -25,7 +25,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Index target, 
     const std::size_t index = detail::check_class("softmax_cross_entropy", target, in.size());
     detail::check_positive_temperature("softmax_cross_entropy", options.temperature);
 
-    kernels::index_loss_operation operation{options.temperature, static_cast<double>(in[index])};
+    kernels::index_loss_operation operation{{options.temperature}, static_cast<double>(in[index])};
     detail::run_row(operation, in, options.temperature);
     return static_cast<detail::element_of<Logits>>(operation.loss);
 }
@@ -50,7 +50,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Index target, 
     detail::check_same_or_apart<T>("softmax_cross_entropy", "gradient", out, "logits", in);
 
     kernels::index_gradient_operation<T> operation{
-        {options.temperature, static_cast<double>(in[index])}, out.data(), index};
+        {{options.temperature}, static_cast<double>(in[index])}, out.data(), index};
     detail::run_row(operation, in, options.temperature);
     return static_cast<T>(operation.loss);
 }
@@ -75,7 +75,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     detail::check_size("softmax_cross_entropy", "targets", t.size(), in.size());
     if (in.empty()) return 0;
 
-    kernels::probabilities_loss_operation<T> operation{t.data()};
+    kernels::probabilities_loss_operation<T> operation{{options.temperature}, t.data()};
     detail::run_row(operation, in, options.temperature);
     return static_cast<T>(operation.loss);
 }
@@ -103,7 +103,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     detail::check_apart<T>("softmax_cross_entropy", "gradient", out, "targets", t);
     if (in.empty()) return 0;
 
-    kernels::probabilities_gradient_operation<T> operation{{t.data()}, out.data()};
+    kernels::probabilities_gradient_operation<T> operation{{{options.temperature}, t.data()}, out.data()};
     detail::run_row(operation, in, options.temperature);
     return static_cast<T>(operation.loss);
 }

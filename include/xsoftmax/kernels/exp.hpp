@@ -26,12 +26,13 @@ struct exp_constants<float> {
     static constexpr int exponent_bias = 127;
     /// Exponentials are multiplied by 2^stored_exponent until the last product: nothing in between is denormal, and
     /// probabilities that are denormal round once.
-    static constexpr int stored_exponent = 64;
-    static constexpr float stored_factor = 0x1p64f;
+    static constexpr int stored_exponent = 65;
+    static constexpr float stored_factor = 0x1p65f;
     /// Smaller exponentials than e^cutoff are taken as 0. 2^24 of them would not reach the smallest denormal.
     static constexpr float cutoff = -128.9f;
     /// 1.5·2^23: adding it to a small number rounds that to an integer, which its low bits then hold.
     static constexpr float round_to_integer = 0x1.8p23f;
+    static constexpr float round_to_even_integer = 0x1.8p24f;
     /// Bits of ln 2 in its high part, so that its product with an integer below 2^10 is exact without fused multiply-add.
     static constexpr int ln2_high_bits = 14;
     static constexpr float coefficients[] = {0x1.62e43p-1f, 0x1.ebfbdcp-3f,  0x1.c6af7ap-5f,
@@ -42,10 +43,11 @@ template <>
 struct exp_constants<double> {
     static constexpr int mantissa_bits = 52;
     static constexpr int exponent_bias = 1023;
-    static constexpr int stored_exponent = 256;
-    static constexpr double stored_factor = 0x1p256;
+    static constexpr int stored_exponent = 257;
+    static constexpr double stored_factor = 0x1p257;
     static constexpr double cutoff = -880.0;
     static constexpr double round_to_integer = 0x1.8p52;
+    static constexpr double round_to_even_integer = 0x1.8p53;
     static constexpr int ln2_high_bits = 40;
     static constexpr double coefficients[] = {0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,
                                               0x1.3b2ab6fba0fa8p-7,  0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13,
@@ -87,10 +89,19 @@ struct temperature_scale {
     /// them integers stay short enough for the products with ln_2_times.high.
     XSOFTMAX_ALWAYS_INLINE bool is_near(T maximum) const
     {
-        constexpr T limit = sizeof(T) == 4 ? T(512) : T(4096);
         const T powers_of_two = maximum * log2_e_over.high;
-        return powers_of_two * powers_of_two <= limit * limit;
+        return powers_of_two * powers_of_two <= near_limit * near_limit;
     }
+
+    /// The same for each of a batch of maxima.
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE bool are_near(B maxima) const
+    {
+        const B powers_of_two = maxima * B(log2_e_over.high);
+        return count_true<B>(powers_of_two * powers_of_two <= B(near_limit * near_limit)) == B::size;
+    }
+
+    static constexpr T near_limit = sizeof(T) == 4 ? T(512) : T(4096);
 };
 
 /// The leading `bits` bits of x.
@@ -197,27 +208,43 @@ struct exponential_parts {
     {
         const B rounder(exp_constants<value_of<B>>::round_to_integer);
         const B rounded = multiply_add(x, B(scale.log2_e_over.high), rounder);
-        return {rounded + (B(exponent_base<value_of<B>>) - rounder),
+        return {rounded + B(exponent_base<value_of<B>> - exp_constants<value_of<B>>::round_to_integer),
                 exp2_fraction(reduced(x, rounder - rounded, scale))};
     }
 };
 
 /// Exponentials relative to a maximum of moderate size.
 ///
-/// With x/T·log2 e = n + r, and n' for the maximum, this is 2^(n − n')·2^r: relative to the power of two nearest the
-/// maximum's own exponential, which is divided out with the sum. Integers subtract exactly, and x is never rounded.
+/// With x/T·log2 e = n + r, and n' for the maximum, this is 2^(n − n')·2^r: relative to a power of two near the maximum's
+/// own exponential, which is divided out with the sum. Integers subtract exactly, and x is never rounded. n' is even, and
+/// so is exponent_base: whether or not the maximum is known already, ties of n round alike, and all bits are the same.
 template <class B>
 class near_maximum {
     using T = value_of<B>;
 
 public:
-    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const temperature_scale<T>& scale)
-        : value_(maximum), maximum_(maximum), scale_(scale), cutoff_(maximum + scale.cutoff)
+    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const temperature_scale<T>& scale) : near_maximum(B(maximum), scale)
     {
-        const B rounder(exp_constants<T>::round_to_integer);
+        value_ = maximum;
+    }
+
+    /// A maximum for each lane, where the lanes are rows; value() is then not to be asked for.
+    XSOFTMAX_ALWAYS_INLINE near_maximum(B maximum, const temperature_scale<T>& scale)
+        : maximum_(maximum), scale_(scale), cutoff_(maximum + B(scale.cutoff))
+    {
+        const B rounder(exp_constants<T>::round_to_even_integer);
         n_ = multiply_add(maximum_, B(scale.log2_e_over.high), rounder) - rounder;
         offset_ = B(exponent_base<T>) - n_;
     }
+
+    /// One row of those whose maxima share a batch: what was computed for all of them together is not computed again.
+    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, T cutoff, T offset, const temperature_scale<T>& scale)
+        : value_(maximum), maximum_(maximum), scale_(scale), cutoff_(cutoff), offset_(offset)
+    {
+    }
+
+    XSOFTMAX_ALWAYS_INLINE B cutoff() const { return cutoff_; }
+    XSOFTMAX_ALWAYS_INLINE B offset() const { return offset_; }
 
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
     {
@@ -232,7 +259,10 @@ public:
     }
 
     /// The exponential of the maximum itself, as it enters the sum.
-    XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return first_lane(exponential(maximum_)); }
+    XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return first_lane(own_exponentials()); }
+    XSOFTMAX_ALWAYS_INLINE B own_exponentials() const { return exponential(maximum_); }
+
+    XSOFTMAX_ALWAYS_INLINE T exponential_of(T x) const { return first_lane(exponential(B(x))); }
 
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }
 
@@ -244,7 +274,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE const temperature_scale<T>& scale() const { return scale_; }
 
 private:
-    T value_;
+    T value_ = 0;
     B maximum_;
     temperature_scale<T> scale_;
     B cutoff_;
@@ -282,6 +312,8 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return exp_constants<T>::stored_factor; }
 
+    XSOFTMAX_ALWAYS_INLINE T exponential_of(T x) const { return first_lane(exponential(B(x))); }
+
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }
 
     XSOFTMAX_ALWAYS_INLINE double value() const { return static_cast<double>(value_); }
@@ -314,6 +346,7 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const { return near_.exponential(x * unit_); }
     XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return near_.own_exponential(); }
+    XSOFTMAX_ALWAYS_INLINE T exponential_of(T x) const { return first_lane(exponential(B(x))); }
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return far_.is_maximum(x); }
     XSOFTMAX_ALWAYS_INLINE double value() const { return far_.value(); }
     XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return far_.difference(x); }

@@ -5,14 +5,15 @@
 /// The sweeps know these members and no operation by name:
 ///
 ///     sums                  how many sums the sweep over the exponentials keeps
-///     exponential_sums      how many of them, the first ones, have terms in [0, 2^(stored_exponent + 1/2)]
+///     exponential_sums      how many of them, the first ones, have terms in [0, 2^(stored_exponent + 3/2)]
 ///     uses_exponentials     does the writing sweep want the exponentials, rather than the logits?
 ///     writes                is there an output at all?
 ///     output                where it is, if there is
 ///     counts_winners        does it want to know of the winners (the elements equal to the maximum)?
 ///     add_up(x, e, max, window, terms)   the terms of one vector: logits x, exponentials e = 2^stored_exponent·exp(…)
 ///     kept(x, e, max)       what the writing sweep wants to know of an exponential
-///     finish<B, Division>(totals, max)    from row_totals to a writer(value, window) for each vector, value being kept(…), or x
+///     finish<C, Division>(totals, max)    from row_totals to the row's coefficients, which writing needs, if it writes
+///     writer<B, Division>(coefficients, max)    from them to result(value, window) for each vector, value being kept(…), or x
 ///     complete()            after the last vector was written
 ///     at_zero(maximum, winners)          the limit of temperature 0: what the winners get, and the others
 ///     undefined(maximum)    the row has no finite maximum: +inf, −inf, or NaN where any element is NaN
@@ -47,9 +48,6 @@ struct row_totals {
     C own;                ///< the exponential of the maximum, likewise
 };
 
-template <class Operation, class B>
-using totals_of = row_totals<value_of<B>, Operation::sums>;
-
 // ---- softmax ---------------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -74,11 +72,25 @@ struct softmax_operation {
         return e;
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<softmax_operation, B>& totals, const Maximum&)
+    template <class C, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE split<C> finish(const row_totals<C, sums>& totals, const Maximum&) const
     {
-        using C = value_of<B>;
-        const auto divisor = Division::template divisor<C>(totals.sums[0]);
+        return Division::template divisor<C>(totals.sums[0]);
+    }
+
+    /// finish() for as many rows as a vector has lanes, from the lanes' sums.
+    template <class B, class Division, class Sums>
+    XSOFTMAX_ALWAYS_INLINE static auto divisors(const Sums& sums) requires requires
+    {
+        Division::template divisors<B>(sums);
+    }
+    {
+        return Division::template divisors<B>(sums);
+    }
+
+    template <class B, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const split<value_of<B>>& divisor, const Maximum&)
+    {
         return [high = B(divisor.high), low = B(divisor.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
             return Division::divide(e, high, low);
         };
@@ -152,15 +164,21 @@ struct log_softmax_operation {
         terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
+    /// −log Σ exp((x − maximum)/T)
+    template <class C, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE C finish(const row_totals<C, sums>& totals, const Maximum&) const
+    {
+        return static_cast<C>(-to_double(split_sums<C>(totals).logarithm()));
+    }
+
     /// (x − maximum)/T − log Σ exp((x − maximum)/T): both terms have the same sign, so nothing cancels.
     template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<log_softmax_operation, B>& totals, const Maximum& maximum) const
+    XSOFTMAX_ALWAYS_INLINE static auto writer(value_of<B> negative_log_sum, const Maximum& maximum)
     {
         using C = value_of<B>;
-        const double log_sum = to_double(split_sums<C>(totals).logarithm());
         const auto inverse = split_into<C>(maximum.scale().inverse);
         const bool undivided = inverse.high == C(1) && inverse.low == C(0);
-        return [maximum, undivided, high = B(inverse.high), low = B(inverse.low), shift = B(static_cast<C>(-log_sum))](
+        return [maximum, undivided, high = B(inverse.high), low = B(inverse.low), shift = B(negative_log_sum)](
                    B x, auto) XSOFTMAX_INLINE_LAMBDA {
             const B d = maximum.difference(x);
             if (undivided) return B(d + shift);
@@ -195,10 +213,9 @@ struct log_sum_exp_operation {
         terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE void finish(const totals_of<log_sum_exp_operation, B>& totals, const Maximum& maximum)
+    template <class C, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        using C = value_of<B>;
         result = to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals).logarithm());
     }
 
@@ -213,7 +230,20 @@ struct log_sum_exp_operation {
 
 // ---- Cross-entropy ---------------------------------------------------------------------------------------------------
 
-/// Loss of one class: (maximum − x[target])/T + log Σ exp((x − maximum)/T), both terms ≥ 0.
+/// What a loss has beside its targets.
+struct loss_terms {
+    double temperature = 1;
+    double z_loss = 0;  ///< adds z_loss·(log Σ exp(x/T))²
+
+    /// log Σ exp(x/T), which only z_loss wants.
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE double log_sum_exp(const split_sums<C>& row, const Maximum& maximum) const
+    {
+        return z_loss == 0 ? 0 : to_double(difference_over<C>(maximum.value(), 0, temperature) + row.logarithm());
+    }
+};
+
+/// Loss of one class: weight·((maximum − x[target])/T + log Σ exp((x − maximum)/T)), both terms ≥ 0.
 struct index_loss_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
@@ -221,8 +251,9 @@ struct index_loss_operation {
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
-    double temperature;
+    loss_terms terms_beside;
     double target_logit;
+    double weight = 1;
     double loss = 0;
 
     template <class B, class Maximum, class Window>
@@ -231,19 +262,20 @@ struct index_loss_operation {
         terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE void finish(const totals_of<index_loss_operation, B>& totals, const Maximum& maximum)
+    template <class C, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        using C = value_of<B>;
-        const auto distance = difference_over<C>(maximum.value(), target_logit, temperature);
-        loss = to_double(distance + split_sums<C>(totals).logarithm());
+        const split_sums<C> row(totals);
+        const auto distance = difference_over<C>(maximum.value(), target_logit, terms_beside.temperature);
+        const double all = terms_beside.log_sum_exp<C>(row, maximum);
+        loss = weight * to_double(distance + row.logarithm()) + terms_beside.z_loss * all * all;
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
     XSOFTMAX_ALWAYS_INLINE void undefined(double) { loss = not_a_number<double>; }
 };
 
-/// The same, and its gradient (p − onehot(target))/T.
+/// The same, and its gradient (weight·(p − onehot(target)) + 2·z_loss·(log Σ exp(x/T))·p)/T, times gradient_scale.
 template <class T>
 struct index_gradient_operation : index_loss_operation {
     static constexpr bool uses_exponentials = true;
@@ -251,6 +283,7 @@ struct index_gradient_operation : index_loss_operation {
 
     T* output;
     std::size_t target;
+    double gradient_scale = 1;
     T target_gradient = 0;
 
     template <class B, class Maximum>
@@ -259,28 +292,34 @@ struct index_gradient_operation : index_loss_operation {
         return e;
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<index_gradient_operation, B>& totals, const Maximum& maximum)
+    /// What exponentials are multiplied by.
+    template <class C, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE split<C> finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        using C = value_of<B>;
-        index_loss_operation::finish<B, Division>(totals, maximum);
+        index_loss_operation::finish<C, Division>(totals, maximum);
         const split_sums<C> row(totals);
         const auto& scale = maximum.scale();
         const auto inverse = scale.inverse * reciprocal(row.all());
 
         // p − 1 = −(the sum of the others)/(the sum of all), which keeps every digit where p rounds to 1.
-        const B target_x(static_cast<C>(target_logit));
         const bool winner = static_cast<C>(target_logit) == static_cast<C>(maximum.value()) && row.one_winner();
-        const auto rest =
-            winner ? row.others
-                   : row.all() - wide_from<C>(static_cast<double>(first_lane(maximum.exponential(target_x))));
-        target_gradient = static_cast<T>(-to_double(rest * inverse) * scale.unit);
+        const auto own = wide_from<C>(static_cast<double>(maximum.exponential_of(static_cast<C>(target_logit))));
+        const auto others = winner ? row.others : row.all() - own;
+        const double share = weight * gradient_scale;
+        const double z_share = 2 * terms_beside.z_loss * terms_beside.log_sum_exp<C>(row, maximum) * gradient_scale;
+        const auto at_target =
+            z_share == 0 ? -others * wide_from<C>(share) : own * wide_from<C>(z_share) - others * wide_from<C>(share);
+        target_gradient = static_cast<T>(to_double(at_target * inverse) * scale.unit);
+        return split_into<C>(inverse * wide_from<C>(share + z_share));
+    }
 
-        const auto factor = split_into<C>(inverse);
-        return [high = B(factor.high), low = B(factor.low), unit = B(static_cast<C>(scale.unit))](B e, auto)
-                   XSOFTMAX_INLINE_LAMBDA {
-                       return compensated_product::of(e, high, low) * unit;
-                   };
+    template <class B, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const split<value_of<B>>& factor, const Maximum& maximum)
+    {
+        return [high = B(factor.high), low = B(factor.low), unit = B(static_cast<value_of<B>>(maximum.scale().unit))](
+                   B e, auto) XSOFTMAX_INLINE_LAMBDA {
+            return compensated_product::of(e, high, low) * unit;
+        };
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const { output[target] = target_gradient; }
@@ -299,6 +338,7 @@ struct probabilities_loss_operation {
     /// Differences are summed divided by it: t·(maximum − x) may overflow where its quotient by T does not.
     static constexpr double headroom = 1024;
 
+    loss_terms terms_beside;
     const T* targets;
     double loss = 0;
 
@@ -313,30 +353,41 @@ struct probabilities_loss_operation {
         terms[3] = zero_where(t == zero, B(t * (maximum.difference(x) * B(value_of<B>(1 / headroom)))));
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE void finish(const totals_of<probabilities_loss_operation, B>& totals, const Maximum& maximum)
+    template <class C, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        using C = value_of<B>;
         const auto sum = totals.sums[1] + totals.sums[2];
-        const auto log_sum = split_sums<C>(totals).logarithm();
+        const split_sums<C> row(totals);
+        const auto log_sum = row.logarithm();
         const auto inverse = maximum.scale().inverse * wide_from<C>(headroom);
         const double distance = -to_double(totals.sums[3]) * to_double(inverse);
+        const double all = terms_beside.log_sum_exp<C>(row, maximum);
         // In plain numbers where it is not finite: the low parts of extended ones would make an infinite loss NaN.
-        loss = distance - distance != 0 ? distance + to_double(sum) * to_double(log_sum)
-                                        : to_double(-totals.sums[3] * inverse + sum * log_sum);
+        loss = (distance - distance != 0 ? distance + to_double(sum) * to_double(log_sum)
+                                         : to_double(-totals.sums[3] * inverse + sum * log_sum)) +
+               terms_beside.z_loss * all * all;
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
     XSOFTMAX_ALWAYS_INLINE void undefined(double) { loss = not_a_number<double>; }
 };
 
-/// The same, and its gradient ((Σ t)·p − t)/T.
+/// The same, and its gradient ((Σ t + 2·z_loss·log Σ exp(x/T))·p − t)/T, times gradient_scale.
 template <class T>
 struct probabilities_gradient_operation : probabilities_loss_operation<T> {
     static constexpr bool uses_exponentials = true;
     static constexpr bool writes = true;
 
     T* output;
+    double gradient_scale = 1;
+
+    template <class C>
+    struct coefficients {
+        split<C> factor;   ///< what exponentials are multiplied by
+        split<C> inverse;  ///< what targets are
+        C at_winner;       ///< the winner's gradient …
+        C marks_below;     ///< … which is written where what was kept is below this
+    };
 
     /// The sign marks the winners for the writing sweep.
     template <class B, class Maximum>
@@ -345,32 +396,38 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         return where(maximum.is_maximum(x), -e, e);
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const totals_of<probabilities_gradient_operation, B>& totals,
-                                       const Maximum& maximum)
+    template <class C, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE coefficients<C> finish(const row_totals<C, probabilities_loss_operation<T>::sums>& totals,
+                                                  const Maximum& maximum)
     {
-        using C = value_of<B>;
-        probabilities_loss_operation<T>::template finish<B, Division>(totals, maximum);
+        probabilities_loss_operation<T>::template finish<C, Division>(totals, maximum);
         const split_sums<C> row(totals);
-        const auto& scale = maximum.scale();
-        const auto sum = totals.sums[1] + totals.sums[2];
-        const auto inverse = split_into<C>(scale.inverse);
-        // 1/T is in the factor, not applied to p, which may be denormal.
-        const auto factor = split_into<C>(sum * (scale.inverse * reciprocal(row.all())));
+        // 1/T is in the factors, not applied to p, which may be denormal.
+        const auto inverse = maximum.scale().inverse * wide_from<C>(gradient_scale);
+        const double z_share = 2 * this->terms_beside.z_loss * this->terms_beside.template log_sum_exp<C>(row, maximum);
+        const auto sum = totals.sums[1] + totals.sums[2] + wide_from<C>(z_share);
 
         // At a winner with p > 1/2, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing
         // of a small difference is lost. At smaller p the plain form is the better one.
         const bool dominant = to_double(row.others) < static_cast<double>(row.own) && row.one_winner();
-        const C at_winner = static_cast<C>(to_double((totals.sums[2] - sum * row.others / row.all()) * scale.inverse));
-        return [high = B(factor.high), low = B(factor.low), inverse_high = B(inverse.high),
-                inverse_low = B(inverse.low), unit = B(static_cast<C>(scale.unit)), at_winner = B(at_winner),
-                marks_below = B(dominant ? C(0) : -infinity<C>), targets = this->targets](B kept, auto window)
-                   XSOFTMAX_INLINE_LAMBDA {
-                       const B t = window.template load_from(targets, C(0));
-                       const B plain = compensated_product::of(magnitude(kept), high, low) -
-                                       compensated_product::of(t, inverse_high, inverse_low);
-                       return B(where(kept < marks_below, at_winner, plain) * unit);
-                   };
+        const auto at_winner = totals.sums[2] + wide_from<C>(z_share) - sum * row.others / row.all();
+        return {split_into<C>(sum * (inverse * reciprocal(row.all()))), split_into<C>(inverse),
+                static_cast<C>(to_double(at_winner * inverse)), dominant ? C(0) : -infinity<C>};
+    }
+
+    template <class B, class Division, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE auto writer(const coefficients<value_of<B>>& c, const Maximum& maximum) const
+    {
+        using C = value_of<B>;
+        return
+            [high = B(c.factor.high), low = B(c.factor.low), inverse_high = B(c.inverse.high),
+             inverse_low = B(c.inverse.low), unit = B(static_cast<C>(maximum.scale().unit)), at_winner = B(c.at_winner),
+             marks_below = B(c.marks_below), targets = this->targets](B kept, auto window) XSOFTMAX_INLINE_LAMBDA {
+                const B t = window.template load_from(targets, C(0));
+                const B plain = compensated_product::of(magnitude(kept), high, low) -
+                                compensated_product::of(t, inverse_high, inverse_low);
+                return B(where(kept < marks_below, at_winner, plain) * unit);
+            };
     }
 };
 

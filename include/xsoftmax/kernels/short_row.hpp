@@ -20,40 +20,69 @@ namespace xsoftmax::kernels {
 template <class Operation>
 inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
-/// Σ_k terms[k][j] over a few vectors, with at most one rounding in float.
+/// Σ_k terms[k][j] over a few vectors, up to the sum of the lanes, with at most one rounding in float: one batch of doubles
+/// for float, two for double, whose sums add up.
 ///
-/// `bounded`: no term exceeds an exponential. Then a sum of doubles splits its terms at a fixed bit instead of tracking
-/// what each addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31
-/// (2008)), 14 ns faster in a row of 16.
-template <bool Bounded, std::size_t Vectors, class B, std::size_t Sums>
-XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> short_sum(const B (&terms)[Vectors][Sums], std::size_t j)
-{
-    using T = value_of<B>;
-    if constexpr (Bounded && sizeof(T) == 8) {
-        // The high parts are multiples of the last bit of 64 exponentials' sum.
-        const B split(exp_constants<T>::stored_factor * T(64 * 1.5));
-        B high[Vectors][1], low[Vectors][1];
-        XSOFTMAX_UNROLL
-        for (std::size_t k = 0; k < Vectors; ++k) {
-            high[k][0] = (terms[k][j] + split) - split;
-            low[k][0] = terms[k][j] - high[k][0];
+/// A sum of doubles splits its terms, none of which exceeds an exponential, at a fixed bit instead of tracking what each
+/// addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31 (2008)), 14 ns
+/// faster in a row of 16.
+template <class B>
+struct short_sum {
+    static constexpr std::size_t parts = sizeof(value_of<B>) == 4 ? 1 : 2;
+    using doubles = xsimd::batch<double, arch_of<B>>;
+
+    doubles part[parts];
+
+    template <std::size_t Vectors, std::size_t Sums>
+    XSOFTMAX_ALWAYS_INLINE static short_sum of(const B (&terms)[Vectors][Sums], std::size_t j)
+    {
+        using T = value_of<B>;
+        if constexpr (sizeof(T) == 8) {
+            // The high parts are multiples of the last bit of 64 exponentials' sum, each at most 2^1.5 stored_factor.
+            const B split(exp_constants<T>::stored_factor * T(128 * 1.5));
+            B high[Vectors][1], low[Vectors][1];
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < Vectors; ++k) {
+                high[k][0] = (terms[k][j] + split) - split;
+                low[k][0] = terms[k][j] - high[k][0];
+            }
+            return {{tree_sum<Vectors>(high, 0), tree_sum<Vectors>(low, 0)}};
         }
-        return two_sum(horizontal_sum(tree_sum<Vectors>(high, 0)), horizontal_sum(tree_sum<Vectors>(low, 0)));
+        else {
+            constexpr std::size_t first = Vectors % 2 == 0 ? 2 : 1;
+            sum_of<B> running(tree_sum<first>(terms, j));
+            XSOFTMAX_UNROLL
+            for (std::size_t k = first; k < Vectors; k += 2) running.add(terms[k][j] + terms[k + 1][j]);
+            return {{running.lanes()}};
+        }
     }
-    else if constexpr (sizeof(T) == 8) {
+
+    XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
+    {
+        if constexpr (parts == 1)
+            return horizontal_sum(part[0]);
+        else
+            return two_sum(horizontal_sum(part[0]), horizontal_sum(part[1]));
+    }
+};
+
+/// The same for terms that may exceed an exponential.
+template <std::size_t Vectors, class B, std::size_t Sums>
+XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> unbounded_short_sum(const B (&terms)[Vectors][Sums], std::size_t j)
+{
+    if constexpr (sizeof(value_of<B>) == 4)
+        return short_sum<B>::of(terms, j).total();
+    else {
         sum_of<B> running(terms[0][j]);
         XSOFTMAX_UNROLL
         for (std::size_t k = 1; k < Vectors; ++k) running.add(terms[k][j]);
         return running.total();
     }
-    else {
-        constexpr std::size_t first = Vectors % 2 == 0 ? 2 : 1;
-        sum_of<B> running(tree_sum<first>(terms, j));
-        XSOFTMAX_UNROLL
-        for (std::size_t k = first; k < Vectors; k += 2) running.add(terms[k][j] + terms[k + 1][j]);
-        return running.total();
-    }
 }
+
+/// Rows of up to 4 vectors divide by their sum, longer ones multiply by its reciprocal.
+template <std::size_t Vectors>
+using short_division = std::conditional_t<Vectors <= 4, by_division, by_reciprocal>;
 
 /// A row of `Vectors` vectors, the last of which may be a part. Each has a frame of its own: the largest one's would cost
 /// the smallest 1 of 10 ns.
@@ -101,21 +130,22 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         else
             kept[k] = x[k];
     });
-    using division = std::conditional_t<Vectors <= 4, by_division, by_reciprocal>;
+    using division = short_division<Vectors>;
     // Read off a winner, which is there 10 ns before own_exponential()'s polynomial is through.
     if constexpr (Operation::counts_winners) totals.own = horizontal_maximum(own);
     XSOFTMAX_UNROLL
-    for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals.sums[j] = short_sum<true>(terms, j);
+    for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals.sums[j] = short_sum<B>::of(terms, j).total();
     XSOFTMAX_UNROLL
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j)
-        totals.sums[j] = short_sum<false>(terms, j);
+        totals.sums[j] = unbounded_short_sum(terms, j);
     if constexpr (Operation::writes) {
-        const auto result = operation.template finish<B, division>(totals, maximum);
+        const auto coefficients = operation.template finish<T, division>(totals, maximum);
+        const auto result = operation.template writer<B, division>(coefficients, maximum);
         for_each([&](std::size_t k, auto window)
                      XSOFTMAX_INLINE_LAMBDA { window.store_to(operation.output, result(kept[k], window)); });
     }
     else
-        operation.template finish<B, division>(totals, maximum);
+        operation.template finish<T, division>(totals, maximum);
     operation.complete();
 }
 

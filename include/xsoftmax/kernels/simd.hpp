@@ -294,23 +294,42 @@ XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
 
 // ---- Across lanes ----------------------------------------------------------------------------------------------------
 
+/// Σ lanes, by halves, as reduce_across adds them; xsimd's order differs between instruction sets and versions.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_sum(B x)
 {
-#if XSIMD_VERSION_MAJOR >= 9
-    return xsimd::reduce_add(x);
-#else
+    using arch = arch_of<B>;
+    [[maybe_unused]] constexpr bool is_double = sizeof(value_of<B>) == 8;
 #if defined(__AVX512F__)
-    if constexpr (is_avx512<arch_of<B>>) {
-        if constexpr (sizeof(value_of<B>) == 4)
-            return _mm512_reduce_add_ps(x);
-        else
-            return _mm512_reduce_add_pd(x);
+    if constexpr (is_avx512<arch> && is_double)
+        return _mm512_reduce_add_pd(x);
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && is_double) {
+        const __m256d v = x;
+        const __m128d half = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+        return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
     }
     else
 #endif
-        return xsimd::hadd(x);
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && is_double) {
+        const __m128d v = x;
+        return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)));
+    }
+    else
 #endif
+    {
+        alignas(B) value_of<B> lanes[B::size];
+        x.store_aligned(lanes);
+        XSOFTMAX_UNROLL
+        for (std::size_t half = B::size / 2; half != 0; half /= 2) {
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < half; ++k) lanes[k] += lanes[k + half];
+        }
+        return lanes[0];
+    }
 }
 
 /// xsimd 8.1 has no horizontal maximum; its twin goes through memory.
@@ -337,6 +356,98 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
         return lanes[0];
     }
 #endif
+}
+
+/// Lane r of the result is all lanes of rows[r], combined by halves: the same tree for every row, in whatever company.
+/// 3 instructions a row, where reducing one by itself takes about 10. Which rows meet at each level leaves them in order.
+template <class B, class Combine>
+XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine)
+{
+    using arch = arch_of<B>;
+    [[maybe_unused]] constexpr bool floats = sizeof(value_of<B>) == 4;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && floats) {
+        const auto halves = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm512_shuffle_f32x4(a, b, 0x44)), B(_mm512_shuffle_f32x4(a, b, 0xee)));
+        };
+        const auto quarters = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm512_shuffle_f32x4(a, b, 0x88)), B(_mm512_shuffle_f32x4(a, b, 0xdd)));
+        };
+        const auto pairs = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            const __m512d u = _mm512_castps_pd(a), v = _mm512_castps_pd(b);
+            return combine(B(_mm512_castpd_ps(_mm512_unpacklo_pd(u, v))),
+                           B(_mm512_castpd_ps(_mm512_unpackhi_pd(u, v))));
+        };
+        const auto singles = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm512_shuffle_ps(a, b, 0x88)), B(_mm512_shuffle_ps(a, b, 0xdd)));
+        };
+        B four[4];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < 4; ++k)
+            four[k] = quarters(halves(rows[k], rows[k + 4]), halves(rows[k + 8], rows[k + 12]));
+        return singles(pairs(four[0], four[1]), pairs(four[2], four[3]));
+    }
+    else if constexpr (is_avx512<arch>) {
+        const auto halves = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm512_shuffle_f64x2(a, b, 0x44)), B(_mm512_shuffle_f64x2(a, b, 0xee)));
+        };
+        const auto quarters = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm512_shuffle_f64x2(a, b, 0x88)), B(_mm512_shuffle_f64x2(a, b, 0xdd)));
+        };
+        const B even = quarters(halves(rows[0], rows[2]), halves(rows[4], rows[6]));
+        const B odd = quarters(halves(rows[1], rows[3]), halves(rows[5], rows[7]));
+        return combine(B(_mm512_unpacklo_pd(even, odd)), B(_mm512_unpackhi_pd(even, odd)));
+    }
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && floats) {
+        const auto halves = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm256_permute2f128_ps(a, b, 0x20)), B(_mm256_permute2f128_ps(a, b, 0x31)));
+        };
+        const auto pairs = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            const __m256d u = _mm256_castps_pd(a), v = _mm256_castps_pd(b);
+            return combine(B(_mm256_castpd_ps(_mm256_unpacklo_pd(u, v))),
+                           B(_mm256_castpd_ps(_mm256_unpackhi_pd(u, v))));
+        };
+        const B low = pairs(halves(rows[0], rows[4]), halves(rows[1], rows[5]));
+        const B high = pairs(halves(rows[2], rows[6]), halves(rows[3], rows[7]));
+        return combine(B(_mm256_shuffle_ps(low, high, 0x88)), B(_mm256_shuffle_ps(low, high, 0xdd)));
+    }
+    else if constexpr (is_avx<arch>) {
+        const auto halves = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm256_permute2f128_pd(a, b, 0x20)), B(_mm256_permute2f128_pd(a, b, 0x31)));
+        };
+        const B even = halves(rows[0], rows[2]), odd = halves(rows[1], rows[3]);
+        return combine(B(_mm256_unpacklo_pd(even, odd)), B(_mm256_unpackhi_pd(even, odd)));
+    }
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && floats) {
+        const auto halves = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
+            return combine(B(_mm_movelh_ps(a, b)), B(_mm_movehl_ps(b, a)));
+        };
+        const B low = halves(rows[0], rows[1]), high = halves(rows[2], rows[3]);
+        return combine(B(_mm_shuffle_ps(low, high, 0x88)), B(_mm_shuffle_ps(low, high, 0xdd)));
+    }
+    else if constexpr (is_sse<arch>)
+        return combine(B(_mm_unpacklo_pd(rows[0], rows[1])), B(_mm_unpackhi_pd(rows[0], rows[1])));
+    else
+#endif
+    {
+        alignas(B) value_of<B> lanes[2 * B::size] = {};
+        alignas(B) value_of<B> results[B::size];
+        for (std::size_t r = 0; r < B::size; ++r) {
+            B x = rows[r];
+            for (std::size_t half = B::size / 2; half != 0; half /= 2) {
+                x.store_aligned(lanes);
+                x = combine(x, B(B::load_unaligned(lanes + half)));
+            }
+            results[r] = first_lane(x);
+        }
+        return B::load_aligned(results);
+    }
 }
 
 /// How many lanes of a condition hold.
@@ -412,6 +523,40 @@ XSOFTMAX_ALWAYS_INLINE widened<Arch> to_doubles(xsimd::batch<float, Arch> x)
         x.store_aligned(narrow);
         for (std::size_t k = 0; k < 2 * doubles::size; ++k) lanes[k] = static_cast<double>(narrow[k]);
         return {doubles::load_aligned(lanes), doubles::load_aligned(lanes + doubles::size)};
+    }
+}
+
+/// The other way, rounded.
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE xsimd::batch<float, Arch> to_floats(widened<Arch> x)
+{
+    using floats = xsimd::batch<float, Arch>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<Arch>) {
+        const __m512d low = _mm512_castps_pd(_mm512_castps256_ps512(_mm512_cvtpd_ps(x.low)));
+        const __m256d high = _mm256_castps_pd(_mm512_cvtpd_ps(x.high));
+        return floats(_mm512_castpd_ps(_mm512_insertf64x4(low, high, 1)));
+    }
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<Arch>)
+        return floats(_mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(x.low)), _mm256_cvtpd_ps(x.high), 1));
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<Arch>)
+        return floats(_mm_movelh_ps(_mm_cvtpd_ps(x.low), _mm_cvtpd_ps(x.high)));
+    else
+#endif
+    {
+        using doubles = xsimd::batch<double, Arch>;
+        alignas(doubles) double lanes[2 * doubles::size];
+        alignas(floats) float narrow[2 * doubles::size];
+        x.low.store_aligned(lanes);
+        x.high.store_aligned(lanes + doubles::size);
+        for (std::size_t k = 0; k < 2 * doubles::size; ++k) narrow[k] = static_cast<float>(lanes[k]);
+        return floats::load_aligned(narrow);
     }
 }
 

@@ -119,6 +119,12 @@ struct split {
     T high, low;
 };
 
+/// One for each lane.
+template <class B>
+struct lanes_of_split {
+    B high, low;
+};
+
 template <class T>
 XSOFTMAX_ALWAYS_INLINE constexpr split<T> split_into(wide<T> x)
 {
@@ -182,6 +188,40 @@ struct by_division {
     }
 };
 
+/// The quotients of by_division from one reciprocal for the row: with fused multiply-add, one correction of x·(1/s) gives
+/// the rounded quotient (Markstein, IBM J. Res. Dev. 34 (1990)). Three fast instructions a vector for a slow one.
+struct by_corrected_reciprocal {
+    template <class T>
+    XSOFTMAX_ALWAYS_INLINE static split<T> divisor(wide<T> sum)
+    {
+        const T rounded = split_into<T>(sum).high;
+        return {rounded, T(1) / rounded};
+    }
+
+    /// divisor() for the sums of many rows: one for each lane of B, of doubles or of pairs of them.
+    template <class B, class Sums>
+    XSOFTMAX_ALWAYS_INLINE static lanes_of_split<B> divisors(const Sums& sums)
+    {
+        B rounded;
+        if constexpr (sizeof(value_of<B>) == 4)
+            rounded = to_floats<arch_of<B>>({sums[0][0], sums[0][1]});
+        else
+            rounded = sums[0][0] + sums[1][0];
+        return {rounded, B(B(value_of<B>(1)) / rounded)};
+    }
+
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE static B divide(B x, B divisor, B reciprocal)
+    {
+        if constexpr (has_fused_multiply_add<arch_of<B>>) {
+            const B quotient = x * reciprocal;
+            return multiply_add(multiply_add(-quotient, divisor, x), reciprocal, quotient);
+        }
+        else
+            return x / divisor;
+    }
+};
+
 /// Σ lanes: up to three rounded additions would cost up to 3 ULP of every element of the row.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE extended compensated_sum(B x)
@@ -234,10 +274,30 @@ public:
         }
     }
 
+    /// Float: what total() adds up, lane by lane.
+    XSOFTMAX_ALWAYS_INLINE auto lanes() const { return first_ + second_; }
+
+    /// The sum of each lane by itself.
+    XSOFTMAX_ALWAYS_INLINE void totals(wide<value_of<B>> (&to)[B::size]) const
+    {
+        alignas(B) double low[B::size];
+        first_.store_aligned(low);
+        if constexpr (sizeof(value_of<B>) == 4) {
+            second_.store_aligned(low + B::size / 2);
+            for (std::size_t k = 0; k < B::size; ++k) to[k] = low[k];
+        }
+        else {
+            alignas(B) double rest[B::size];
+            second_.store_aligned(rest);
+            for (std::size_t k = 0; k < B::size; ++k)
+                to[k] = low[k] - low[k] == 0 ? extended{low[k], rest[k]} : extended{low[k], 0};
+        }
+    }
+
     XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
     {
         if constexpr (sizeof(value_of<B>) == 4)
-            return horizontal_sum(first_ + second_);
+            return horizontal_sum(lanes());
         else {
             const double plain = horizontal_sum(first_);
             if (!(plain - plain == 0)) return {plain, 0};  // infinite or NaN: so are the low parts
