@@ -1,11 +1,13 @@
 #pragma once
 
-/// Cross-entropy of the softmax of one row, and its gradient.
+/// Cross-entropy of softmax and its gradient, of one row or of many.
 
 #include "detail/arguments.hpp"
+#include "detail/losses.hpp"
 #include "detail/regime.hpp"
 #include "detail/rows.hpp"
 #include "options.hpp"
+#include "views.hpp"
 
 namespace xsoftmax {
 
@@ -46,7 +48,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Index target, 
     const auto out = detail::as_output(gradient);
     const std::size_t index = detail::check_class("softmax_cross_entropy", target, in.size());
     detail::check_positive_temperature("softmax_cross_entropy", options.temperature);
-    detail::check_size("softmax_cross_entropy", "gradient", out.size(), in.size());
+    detail::check_size("softmax_cross_entropy", "gradient", out.size(), "logits", in.size());
     detail::check_same_or_apart<T>("softmax_cross_entropy", "gradient", out, "logits", in);
 
     kernels::index_gradient_operation<T> operation{
@@ -72,7 +74,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     const auto in = detail::as_input(logits);
     const auto t = detail::as_input(targets);
     detail::check_positive_temperature("softmax_cross_entropy", options.temperature);
-    detail::check_size("softmax_cross_entropy", "targets", t.size(), in.size());
+    detail::check_size("softmax_cross_entropy", "targets", t.size(), "logits", in.size());
     if (in.empty()) return 0;
 
     kernels::probabilities_loss_operation<T> operation{{options.temperature}, t.data()};
@@ -97,8 +99,8 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     const auto t = detail::as_input(targets);
     const auto out = detail::as_output(gradient);
     detail::check_positive_temperature("softmax_cross_entropy", options.temperature);
-    detail::check_size("softmax_cross_entropy", "targets", t.size(), in.size());
-    detail::check_size("softmax_cross_entropy", "gradient", out.size(), in.size());
+    detail::check_size("softmax_cross_entropy", "targets", t.size(), "logits", in.size());
+    detail::check_size("softmax_cross_entropy", "gradient", out.size(), "logits", in.size());
     detail::check_same_or_apart<T>("softmax_cross_entropy", "gradient", out, "logits", in);
     detail::check_apart<T>("softmax_cross_entropy", "gradient", out, "targets", t);
     if (in.empty()) return 0;
@@ -106,6 +108,109 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     kernels::probabilities_gradient_operation<T> operation{{{options.temperature}, t.data()}, out.data()};
     detail::run_row(operation, in, options.temperature);
     return static_cast<T>(operation.loss);
+}
+
+// ---- Many rows -------------------------------------------------------------------------------------------------------
+//
+// What follows agrees with PyTorch's cross_entropy, number for number up to rounding, wherever PyTorch has the option:
+//
+//     class y:            loss = (1 − ε)·w[y]·nll[y] + ε/classes·Σ_k w[k]·nll[k]     + z·log_sum_exp(x/T)²
+//     probabilities t:    loss = Σ_k w[k]·((1 − ε)·t[k] + ε/classes)·nll[k]          + z·log_sum_exp(x/T)²
+//
+// with nll = −log softmax(x/T), ε = label_smoothing, w = class_weights (1 without), z = z_loss. The mean divides the sum of
+// the losses by Σ w[y] over the rows that are not ignored, or by the number of rows for probabilities; the gradient is that
+// of what is returned. If all rows are ignored, the mean is NaN (0/0), the sum 0, and the gradient 0.
+// A class whose logit is −inf has nll = +inf: smoothing makes the loss +inf, unless its weight is 0. Whatever is multiplied
+// by 0 adds 0, never NaN.
+
+/// Cross-entropy of each row with a class, the formula above: one loss for each row, 0 for ignored ones.
+///
+/// Shapes: `logits` is a view of float or double whose `axis` are the classes; `targets` a contiguous range of any integer
+/// type and `losses` one of the logits' type, with an element for each row, in row-major order of the other axes.
+/// Options: see batch_cross_entropy_options; `reduction` does not matter here.
+/// Error: at most 4 ULP of the largest term of the loss.
+/// Throws: std::out_of_range if a target is neither in [0, classes) nor ignored, naming the row, or there is no such axis;
+/// std::invalid_argument for lengths that do not fit and options out of their ranges; nothing is written then.
+template <detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void cross_entropy_losses(const Logits& logits, Targets&& targets, Losses&& losses,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses("cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+                         detail::no_gradient<detail::tensor_element<Logits>>(),
+                         detail::wanted_losses(detail::as_output(losses)), options);
+}
+
+/// The same, and the gradient of each row's loss by its logits, which may be written over the logits.
+template <detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void cross_entropy_losses(const Logits& logits, Targets&& targets, Losses&& losses, const Gradient& gradient,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses("cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+                         detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options);
+}
+
+/// Mean or sum of the rows' cross-entropies with classes.
+template <detail::input_tensor Logits, detail::class_indices Targets>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    const Logits& logits, Targets&& targets, batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
+                                detail::no_gradient<detail::tensor_element<Logits>>(), {}, options);
+}
+
+/// The same, and its gradient by the logits, which may be written over the logits.
+template <detail::input_tensor Logits, detail::class_indices Targets, detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    const Logits& logits, Targets&& targets, const Gradient& gradient,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
+                                detail::as_output(gradient), {}, options);
+}
+
+/// Cross-entropy of each row with target probabilities, the formula above. `targets` is a view of the logits' extents;
+/// probabilities that do not sum to 1 are used as given. All else as for classes.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses("cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
+                               detail::no_gradient<detail::tensor_element<Logits>>(),
+                               detail::wanted_losses(detail::as_output(losses)), options);
+}
+
+/// The same, and the gradient of each row's loss by its logits, which may be written over the logits.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses, const Gradient& gradient,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses("cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
+                               detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options);
+}
+
+/// Mean or sum of the rows' cross-entropies with target probabilities.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    const Logits& logits, const Targets& targets,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_input(targets),
+                                      detail::no_gradient<detail::tensor_element<Logits>>(), {}, options);
+}
+
+/// The same, and its gradient by the logits, which may be written over the logits and shares nothing with the targets.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    const Logits& logits, const Targets& targets, const Gradient& gradient,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_input(targets),
+                                      detail::as_output(gradient), {}, options);
 }
 
 }  // namespace xsoftmax

@@ -1,13 +1,15 @@
 #pragma once
 
-/// log_sum_exp of one row.
+/// log_sum_exp, of one row or along an axis of a view.
 
 #include "detail/arguments.hpp"
 #include "detail/regime.hpp"
 #include "detail/rows.hpp"
 #include "options.hpp"
+#include "views.hpp"
 
 #include <limits>
+#include <vector>
 
 namespace xsoftmax {
 
@@ -27,11 +29,48 @@ template <detail::row Logits>
     using T = detail::element_of<Logits>;
     const auto in = detail::as_input(logits);
     detail::check_temperature("log_sum_exp", options.temperature);
+    detail::check_row_axis("log_sum_exp", options.axis);
     if (in.empty()) return -std::numeric_limits<T>::infinity();
 
     kernels::log_sum_exp_operation operation{options.temperature};
     detail::run_row(operation, in, options.temperature);
     return static_cast<T>(operation.result);
+}
+
+/// log_sum_exp along an axis of a view: one value for each row, in row-major order of the other axes.
+///
+/// Shapes: `logits` is a view of float or double; `values` a contiguous range of its type, with as many elements as there
+/// are rows, which shares no memory with the logits.
+/// Options: `axis`, default the last one; temperature as above.
+/// Throws: as above; std::out_of_range if there is no such axis; std::invalid_argument if `values` has another length or
+/// there are too many elements; nothing is written then.
+template <detail::input_tensor Logits, detail::output_row<detail::tensor_element<Logits>> Values>
+void log_sum_exp(const Logits& logits, Values&& values, softmax_options options = {})
+{
+    using T = detail::tensor_element<Logits>;
+    const auto in = detail::as_input(logits);
+    const auto out = detail::as_output(values);
+    detail::check_temperature("log_sum_exp", options.temperature);
+    const std::size_t axis = detail::check_axis("log_sum_exp", options.axis, in.rank);
+    detail::check_countable("log_sum_exp", "logits", in);
+    const auto layout = detail::rows_along(axis, in);
+    detail::check_count("log_sum_exp", "values", out.size(), layout.rows(), "rows");
+
+    detail::for_each_row<false>(layout, detail::data_of<T>(in), [&](const detail::pointers<T, 1>& row, std::size_t r) {
+        out[r] = log_sum_exp(std::span<const T>(row[0], layout.length), {.temperature = options.temperature});
+    });
+}
+
+/// The same as a new vector.
+template <detail::input_tensor Logits>
+[[nodiscard]] auto log_sum_exp(const Logits& logits, softmax_options options = {})
+{
+    const auto in = detail::as_input(logits);
+    const std::size_t axis = detail::check_axis("log_sum_exp", options.axis, in.rank);
+    detail::check_countable("log_sum_exp", "logits", in);
+    std::vector<detail::tensor_element<Logits>> values(detail::rows_along(axis, in).rows());
+    log_sum_exp(logits, values, options);
+    return values;
 }
 
 }  // namespace xsoftmax

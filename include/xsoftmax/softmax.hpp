@@ -1,11 +1,12 @@
 #pragma once
 
-/// softmax and log_softmax of one row.
+/// softmax and log_softmax, of one row or along an axis of a view.
 
 #include "detail/arguments.hpp"
 #include "detail/regime.hpp"
 #include "detail/rows.hpp"
 #include "options.hpp"
+#include "views.hpp"
 
 #include <vector>
 
@@ -29,7 +30,8 @@ void softmax(Logits&& logits, Probabilities&& probabilities, softmax_options opt
     const auto in = detail::as_input(logits);
     const auto out = detail::as_output(probabilities);
     detail::check_temperature("softmax", options.temperature);
-    detail::check_size("softmax", "probabilities", out.size(), in.size());
+    detail::check_row_axis("softmax", options.axis);
+    detail::check_size("softmax", "probabilities", out.size(), "logits", in.size());
     detail::check_same_or_apart<detail::element_of<Logits>>("softmax", "probabilities", out, "logits", in);
     if (in.empty()) return;
 
@@ -47,6 +49,28 @@ template <detail::row Logits>
     return probabilities;
 }
 
+/// Softmax along an axis of a view: every row as above.
+///
+/// Shapes: `logits` and `probabilities` are views (matrix_view, tensor_view, std::mdspan, …) of float or double, of the same
+/// extents, each with strides of its own. They may be the same view. Extents of 0 are fine, and nothing is done.
+/// Options: `axis`, default the last one.
+/// Throws: as above; std::out_of_range if there is no such axis; std::invalid_argument if the extents differ or are too
+/// many, the views overlap without being the same, or one element of the output has several places; nothing is written then.
+/// Results: those of the row by itself, bit for bit, but along an axis whose elements are apart and whose neighbours are
+/// contiguous: there the last bit may differ.
+template <detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
+void softmax(const Logits& logits, const Probabilities& probabilities, softmax_options options = {})
+{
+    const auto in = detail::as_input(logits);
+    const auto out = detail::as_output(probabilities);
+    detail::check_temperature("softmax", options.temperature);
+    const std::size_t axis = detail::check_axis("softmax", options.axis, in.rank);
+    detail::check_countable("softmax", "logits", in);
+    detail::check_output("softmax", "probabilities", out, "logits", in);
+
+    detail::run_batch<kernels::softmax_operation<detail::tensor_element<Logits>>>(axis, in, out, options.temperature);
+}
+
 /// Logarithm of softmax along a row: y[i] = (x[i] − max x)/T − log Σ_j exp((x[j] − max x)/T).
 ///
 /// Shapes, options and exceptions: as for softmax; the output is `log_probabilities`. T = 0 gives the winners −log(how
@@ -61,7 +85,8 @@ void log_softmax(Logits&& logits, LogProbabilities&& log_probabilities, softmax_
     const auto in = detail::as_input(logits);
     const auto out = detail::as_output(log_probabilities);
     detail::check_temperature("log_softmax", options.temperature);
-    detail::check_size("log_softmax", "log_probabilities", out.size(), in.size());
+    detail::check_row_axis("log_softmax", options.axis);
+    detail::check_size("log_softmax", "log_probabilities", out.size(), "logits", in.size());
     detail::check_same_or_apart<detail::element_of<Logits>>("log_softmax", "log_probabilities", out, "logits", in);
     if (in.empty()) return;
 
@@ -77,6 +102,21 @@ template <detail::row Logits>
     std::vector<detail::element_of<Logits>> log_probabilities(std::ranges::size(logits));
     log_softmax(logits, log_probabilities, options);
     return log_probabilities;
+}
+
+/// Logarithm of softmax along an axis of a view: every row as above; shapes, options and exceptions as for softmax.
+template <detail::input_tensor Logits, detail::output_tensor_like<Logits> LogProbabilities>
+void log_softmax(const Logits& logits, const LogProbabilities& log_probabilities, softmax_options options = {})
+{
+    const auto in = detail::as_input(logits);
+    const auto out = detail::as_output(log_probabilities);
+    detail::check_temperature("log_softmax", options.temperature);
+    const std::size_t axis = detail::check_axis("log_softmax", options.axis, in.rank);
+    detail::check_countable("log_softmax", "logits", in);
+    detail::check_output("log_softmax", "log_probabilities", out, "logits", in);
+
+    detail::run_batch<kernels::log_softmax_operation<detail::tensor_element<Logits>>>(axis, in, out,
+                                                                                      options.temperature);
 }
 
 }  // namespace xsoftmax

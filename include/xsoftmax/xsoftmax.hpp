@@ -1,8 +1,11 @@
 #pragma once
 
-/// xsoftmax: softmax, log_softmax, log_sum_exp and softmax_cross_entropy, vectorised, with a bound on the error.
+/// xsoftmax: softmax, log_softmax, log_sum_exp, cross-entropy and their backward passes, of rows and along any axis,
+/// vectorised, with a bound on the error.
 
+#include "backward.hpp"
 #include "cross_entropy.hpp"
 #include "log_sum_exp.hpp"
 #include "options.hpp"
 #include "softmax.hpp"
+#include "views.hpp"

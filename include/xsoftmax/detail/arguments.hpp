@@ -3,6 +3,7 @@
 /// Every check of an argument, and its message. A check that passes is a comparison or two; messages are made out of line.
 
 #include "error.hpp"
+#include "layout.hpp"
 
 #include <cinttypes>
 #include <cstddef>
@@ -20,10 +21,10 @@ namespace xsoftmax::detail {
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_size(const char* function, const char* argument, std::size_t size,
-                                                 std::size_t expected)
+                                                 const char* other, std::size_t expected)
 {
-    fail(error_kind::invalid_argument, "xsoftmax::%s: %s has %zu elements, but logits has %zu", function, argument,
-         size, expected);
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s has %zu elements, but %s has %zu", function, argument, size,
+         other, expected);
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_overlap(const char* function, const char* argument, const char* other,
@@ -47,6 +48,58 @@ namespace xsoftmax::detail {
          classes);
 }
 
+[[noreturn]] XSOFTMAX_COLD inline void fail_axis(const char* function, std::ptrdiff_t axis, std::size_t rank)
+{
+    fail(error_kind::out_of_range, "xsoftmax::%s: axis is %td, but must be in [-%zu, %zu)", function, axis, rank, rank);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_extent(const char* function, const char* argument, std::size_t axis,
+                                                   std::size_t extent, const char* other, std::size_t expected)
+{
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s has extent %zu on axis %zu, but %s has %zu", function,
+         argument, extent, axis, other, expected);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_too_large(const char* function, const char* argument, std::size_t axis,
+                                                      std::size_t extent)
+{
+    fail(error_kind::invalid_argument,
+         "xsoftmax::%s: %s has extent %zu on axis %zu, which makes more elements than memory has bytes", function,
+         argument, extent, axis);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_stride(const char* function, const char* argument, std::size_t axis)
+{
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s is written to, but has stride 0 on axis %zu", function,
+         argument, axis);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_views_overlap(const char* function, const char* argument, const char* other)
+{
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s overlaps %s without being the same view", function, argument,
+         other);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_value(const char* function, const char* argument, double value,
+                                                  const char* range)
+{
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s is %.17g, but must be %s", function, argument, value, range);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_count(const char* function, const char* argument, std::size_t count,
+                                                  std::size_t expected, const char* of_what)
+{
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s has %zu elements, but there are %zu %s", function, argument,
+         count, expected, of_what);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_row_class(const char* function, std::int64_t target, std::size_t row,
+                                                      std::size_t classes)
+{
+    fail(error_kind::out_of_range, "xsoftmax::%s: target of row %zu is %" PRId64 ", but must be in [0, %zu)", function,
+         row, target, classes);
+}
+
 /// 0 ≤ temperature < ∞; NaN fails every comparison.
 inline void check_temperature(const char* function, double temperature)
 {
@@ -61,10 +114,19 @@ inline void check_positive_temperature(const char* function, double temperature)
         fail_temperature(function, temperature, "finite and > 0");
 }
 
-inline void check_size(const char* function, const char* argument, std::size_t size, std::size_t expected)
+inline void check_size(const char* function, const char* argument, std::size_t size, const char* other,
+                       std::size_t expected)
 {
     if (size != expected) [[unlikely]]
-        fail_size(function, argument, size, expected);
+        fail_size(function, argument, size, other, expected);
+}
+
+/// One element for each of what there are `expected` of.
+inline void check_count(const char* function, const char* argument, std::size_t count, std::size_t expected,
+                        const char* of_what)
+{
+    if (count != expected) [[unlikely]]
+        fail_count(function, argument, count, expected, of_what);
 }
 
 /// How far `a` begins after `b` where the two share memory; 0 where they share none.
@@ -108,6 +170,138 @@ std::size_t check_class(const char* function, Index target, std::size_t classes)
                    static_cast<std::conditional_t<std::is_signed_v<Index>, std::int64_t, std::uint64_t>>(target),
                    classes);
     return static_cast<std::size_t>(index);
+}
+
+// ---- Views -----------------------------------------------------------------------------------------------------------
+
+/// The axis counted from 0.
+[[nodiscard]] inline std::size_t check_axis(const char* function, std::ptrdiff_t axis, std::size_t rank)
+{
+    const auto signed_rank = static_cast<std::ptrdiff_t>(rank);
+    if (axis < -signed_rank || axis >= signed_rank) [[unlikely]]
+        fail_axis(function, axis, rank);
+    return static_cast<std::size_t>(axis < 0 ? axis + signed_rank : axis);
+}
+
+/// A row has one axis.
+inline void check_row_axis(const char* function, std::ptrdiff_t axis)
+{
+    if (axis != -1 && axis != 0) [[unlikely]]
+        fail_axis(function, axis, 1);
+}
+
+/// The elements can be counted in bytes.
+template <class T>
+void check_countable(const char* function, const char* argument, const operand<T>& view)
+{
+    constexpr std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
+    std::size_t count = 1;
+    for (std::size_t k = 0; k < view.rank; ++k)
+        if (view.extents[k] == 0) return;
+    for (std::size_t k = 0; k < view.rank; ++k) {
+        if (view.extents[k] > most / count) [[unlikely]]
+            fail_too_large(function, argument, k, view.extents[k]);
+        count *= view.extents[k];
+    }
+}
+
+template <class T, class U>
+void check_extents(const char* function, const char* argument, const operand<T>& view, const char* other_name,
+                   const operand<U>& other)
+{
+    for (std::size_t k = 0; k < other.rank; ++k)
+        if (view.extents[k] != other.extents[k]) [[unlikely]]
+            fail_extent(function, argument, k, view.extents[k], other_name, other.extents[k]);
+}
+
+/// Do two views of the same extents share an element? Where that takes more than comparing, the answer may be yes
+/// without need: views of different strides whose ranges of memory meet, or whose own axes are not nested.
+template <class T, class U>
+[[nodiscard]] bool views_overlap(const operand<T>& a, const operand<U>& b)
+{
+    for (std::size_t k = 0; k < a.rank; ++k)
+        if (a.extents[k] == 0) return false;
+    const auto range_of = [](const auto& view) {
+        std::ptrdiff_t lowest = 0, highest = 0;
+        for (std::size_t k = 0; k < view.rank; ++k) {
+            const std::ptrdiff_t reach = view.strides[k] * (static_cast<std::ptrdiff_t>(view.extents[k]) - 1);
+            (reach < 0 ? lowest : highest) += reach;
+        }
+        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(T));
+        const auto base = reinterpret_cast<std::uintptr_t>(view.data);
+        return std::array<std::uintptr_t, 2>{base + static_cast<std::uintptr_t>(lowest * size),
+                                             base + static_cast<std::uintptr_t>((highest + 1) * size)};
+    };
+    const auto a_range = range_of(a), b_range = range_of(b);
+    if (a_range[1] <= b_range[0] || b_range[1] <= a_range[0]) return false;
+
+    // The same strides: is the distance a sum of strides, each taken fewer times than its axis has elements? Each axis of
+    // nested ones, from the widest down, leaves one or two counts that can work out.
+    std::array<std::size_t, max_rank> order{};
+    std::size_t axes = 0;
+    const auto width = [&](std::size_t k) {
+        return a.strides[k] < 0 ? -a.strides[k] : a.strides[k];
+    };
+    for (std::size_t k = 0; k < a.rank; ++k) {
+        if (a.extents[k] == 1) continue;
+        if (a.strides[k] != b.strides[k] || a.strides[k] == 0) return true;
+        std::size_t at = axes++;
+        for (; at > 0 && width(order[at - 1]) < width(k); --at) order[at] = order[at - 1];
+        order[at] = k;
+    }
+    const auto bytes = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(b.data) -
+                                                   reinterpret_cast<std::uintptr_t>(a.data));
+    if (bytes % static_cast<std::ptrdiff_t>(sizeof(T)) != 0) return true;
+    const auto reachable = [&](const auto& self, std::ptrdiff_t distance, std::size_t from) -> bool {
+        if (from == axes) return distance == 0;
+        const std::size_t k = order[from];
+        const std::ptrdiff_t w = width(k);
+        const std::ptrdiff_t down = distance / w - (distance % w < 0 ? 1 : 0);
+        for (const std::ptrdiff_t times : {down, down + 1}) {
+            const auto most = static_cast<std::ptrdiff_t>(a.extents[k]) - 1;
+            if (times >= -most && times <= most && self(self, distance - times * w, from + 1)) return true;
+        }
+        return false;
+    };
+    for (std::size_t i = 0; i + 1 < axes; ++i)
+        if (width(order[i]) < width(order[i + 1]) * static_cast<std::ptrdiff_t>(a.extents[order[i + 1]])) return true;
+    return reachable(reachable, bytes / static_cast<std::ptrdiff_t>(sizeof(T)), 0);
+}
+
+/// No element of the output is written for two places.
+template <class T>
+void check_written_once(const char* function, const char* argument, const operand<T>& view)
+{
+    for (std::size_t k = 0; k < view.rank; ++k)
+        if (view.strides[k] == 0 && view.extents[k] > 1) [[unlikely]]
+            fail_stride(function, argument, k);
+}
+
+template <class T, class U>
+[[nodiscard]] bool same_view(const operand<T>& a, const operand<U>& b)
+{
+    for (std::size_t k = 0; k < a.rank; ++k)
+        if (a.extents[k] > 1 && a.strides[k] != b.strides[k]) return false;
+    return a.data == b.data;
+}
+
+/// The output is the input itself, or shares no element with it.
+template <class T, class U>
+void check_views_same_or_apart(const char* function, const char* output_name, const operand<T>& output,
+                               const char* input_name, const operand<U>& input)
+{
+    if (!same_view(output, input) && views_overlap(output, input)) [[unlikely]]
+        fail_views_overlap(function, output_name, input_name);
+}
+
+/// An output of an input's extents, which may be that input itself.
+template <class T, class U>
+void check_output(const char* function, const char* output_name, const operand<T>& output, const char* input_name,
+                  const operand<U>& input)
+{
+    check_extents(function, output_name, output, input_name, input);
+    check_written_once(function, output_name, output);
+    check_views_same_or_apart(function, output_name, output, input_name, input);
 }
 
 }  // namespace xsoftmax::detail

@@ -238,6 +238,11 @@ public:
     }
 
     /// One row of those whose maxima share a batch: what was computed for all of them together is not computed again.
+    XSOFTMAX_ALWAYS_INLINE near_maximum(B maximum, B cutoff, B offset, const temperature_scale<T>& scale)
+        : maximum_(maximum), scale_(scale), cutoff_(cutoff), offset_(offset)
+    {
+    }
+
     XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, T cutoff, T offset, const temperature_scale<T>& scale)
         : value_(maximum), maximum_(maximum), scale_(scale), cutoff_(cutoff), offset_(offset)
     {

@@ -28,12 +28,6 @@
 
 namespace xsoftmax::kernels {
 
-template <class T>
-inline constexpr T infinity = std::numeric_limits<T>::infinity();
-
-template <class T>
-inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
-
 /// What is written at temperature 0.
 struct zero_limit {
     double winner;
@@ -79,17 +73,18 @@ struct softmax_operation {
     }
 
     /// finish() for as many rows as a vector has lanes, from the lanes' sums.
-    template <class B, class Division, class Sums>
-    XSOFTMAX_ALWAYS_INLINE static auto divisors(const Sums& sums) requires requires
+    template <class B, class Division, class Lanes>
+    XSOFTMAX_ALWAYS_INLINE static auto divisors(const Lanes& totals) requires requires
     {
-        Division::template divisors<B>(sums);
+        Division::template divisors<B>(totals);
     }
     {
-        return Division::template divisors<B>(sums);
+        return Division::template divisors<B>(totals);
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static auto writer(const split<value_of<B>>& divisor, const Maximum&)
+    /// From one row's coefficients, or from those of a row in each lane.
+    template <class B, class Division, class Divisor, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const Divisor& divisor, const Maximum&)
     {
         return [high = B(divisor.high), low = B(divisor.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
             return Division::divide(e, high, low);
@@ -172,8 +167,8 @@ struct log_softmax_operation {
     }
 
     /// (x − maximum)/T − log Σ exp((x − maximum)/T): both terms have the same sign, so nothing cancels.
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static auto writer(value_of<B> negative_log_sum, const Maximum& maximum)
+    template <class B, class Division, class Shift, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const Shift& negative_log_sum, const Maximum& maximum)
     {
         using C = value_of<B>;
         const auto inverse = split_into<C>(maximum.scale().inverse);

@@ -83,7 +83,10 @@ XSOFTMAX_ALWAYS_INLINE void short_rows_group(std::size_t first_row, std::size_t 
                 count += count_true<B>(winner);
                 own = where(winner, e, own);
             }
-            kept[r][k] = operation_type::uses_exponentials ? operation.kept(x, e, reference) : x;
+            if constexpr (operation_type::uses_exponentials)
+                kept[r][k] = operation.kept(x, e, reference);
+            else
+                kept[r][k] = x;
         });
         winners[r] = count;
         own_lanes[r] = own;

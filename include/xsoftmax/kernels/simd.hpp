@@ -24,6 +24,12 @@
 
 namespace xsoftmax::kernels {
 
+template <class T>
+inline constexpr T infinity = std::numeric_limits<T>::infinity();
+
+template <class T>
+inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
+
 template <class B>
 using value_of = typename B::value_type;
 

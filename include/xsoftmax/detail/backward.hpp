@@ -1,0 +1,63 @@
+#pragma once
+
+/// Backward passes along any axis.
+
+#include "../kernels/backward.hpp"
+#include "../kernels/exp.hpp"
+#include "../options.hpp"
+#include "architecture.hpp"
+#include "arguments.hpp"
+#include "batch.hpp"
+
+#include <span>
+
+namespace xsoftmax::detail {
+
+struct backward_of_softmax {
+    template <class T>
+    static void row(const T* probabilities, const T* upstream, T* gradient, std::size_t n, double temperature)
+    {
+        kernels::softmax_backward<architecture>(probabilities, upstream, gradient, n, temperature);
+    }
+};
+
+struct backward_of_log_softmax {
+    template <class T>
+    static void row(const T* log_probabilities, const T* upstream, T* gradient, std::size_t n, double temperature)
+    {
+        kernels::log_softmax_backward<architecture>(log_probabilities, upstream, gradient, n, temperature);
+    }
+};
+
+/// A row as a tensor of one axis.
+template <class T>
+[[nodiscard]] operand<T> row_operand(std::span<T> row)
+{
+    return {row.data(), 1, {row.size()}, {1}};
+}
+
+template <class Pass, class T>
+void run_backward(const char* function, const char* forward_name, const operand<const T>& forward,
+                  const operand<const T>& upstream, const operand<T>& gradient, const softmax_options& options)
+{
+    check_positive_temperature(function, options.temperature);
+    const std::size_t axis = check_axis(function, options.axis, forward.rank);
+    check_countable(function, forward_name, forward);
+    check_extents(function, "upstream", upstream, forward_name, forward);
+    check_output(function, "gradient", gradient, forward_name, forward);
+    check_output(function, "gradient", gradient, "upstream", upstream);
+
+    const auto layout = rows_along(axis, forward, upstream, gradient);
+    const std::size_t n = layout.length;
+    const bool ordinary = kernels::is_ordinary<T>(options.temperature);
+    for_each_row<true>(layout, data_of<T>(forward, upstream, gradient), [&](const pointers<T, 3>& row, std::size_t) {
+        Pass::row(static_cast<const T*>(row[0]), static_cast<const T*>(row[1]), row[2], n,
+                  ordinary ? options.temperature : 1.0);
+        // T may not hold the reciprocal of an extreme temperature.
+        if (!ordinary) [[unlikely]]
+            for (std::size_t i = 0; i < n; ++i)
+                row[2][i] = static_cast<T>(static_cast<double>(row[2][i]) / options.temperature);
+    });
+}
+
+}  // namespace xsoftmax::detail

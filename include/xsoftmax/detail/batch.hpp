@@ -1,0 +1,110 @@
+#pragma once
+
+/// Rows of any layout, one after the other: contiguous ones where they lie, all others through a small tile.
+
+#include "layout.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+namespace xsoftmax::detail {
+
+/// Where an operand's elements lie; the data of an input is never written to.
+template <class T, std::size_t Operands>
+using pointers = std::array<T*, Operands>;
+
+template <class T, class... Operands>
+[[nodiscard]] pointers<T, sizeof...(Operands)> data_of(const Operands&... operands)
+{
+    return {const_cast<T*>(operands.data)...};
+}
+
+/// Rows whose elements are apart, copied so that they are contiguous: several at a time, since neighbouring rows often
+/// share cache lines.
+template <class T, std::size_t Operands>
+class row_tile {
+public:
+    explicit row_tile(std::size_t length, std::size_t rows)
+        : length_(length),
+          rows_(std::min(rows, std::clamp<std::size_t>(most_elements / std::max<std::size_t>(length, 1), 1, 16))),
+          elements_(Operands * rows_ * length)
+    {
+    }
+
+    [[nodiscard]] std::size_t rows() const { return rows_; }
+    [[nodiscard]] T* row(std::size_t operand, std::size_t r) { return &elements_[(operand * rows_ + r) * length_]; }
+
+    void copy_in(std::size_t operand, const T* from, std::ptrdiff_t step, std::ptrdiff_t row_stride, std::size_t count)
+    {
+        for (std::size_t i = 0; i < length_; ++i)
+            for (std::size_t r = 0; r < count; ++r)
+                row(operand, r)[i] =
+                    from[static_cast<std::ptrdiff_t>(i) * step + static_cast<std::ptrdiff_t>(r) * row_stride];
+    }
+
+    void copy_out(std::size_t operand, T* to, std::ptrdiff_t step, std::ptrdiff_t row_stride, std::size_t count)
+    {
+        for (std::size_t i = 0; i < length_; ++i)
+            for (std::size_t r = 0; r < count; ++r)
+                to[static_cast<std::ptrdiff_t>(i) * step + static_cast<std::ptrdiff_t>(r) * row_stride] =
+                    row(operand, r)[i];
+    }
+
+private:
+    static constexpr std::size_t most_elements = 16384;
+
+    std::size_t length_;
+    std::size_t rows_;
+    std::vector<T> elements_;
+};
+
+/// Calls run(pointers to contiguous rows, index of the row) for `count` rows that begin at `at`. With `Writes`, the last
+/// operand is an output, and the others are inputs.
+template <bool Writes, class T, std::size_t Operands, class Run>
+void for_rows_of_run(const row_layout<Operands>& layout, pointers<T, Operands> at, std::size_t first_row,
+                     std::size_t count, Run&& run)
+{
+    const auto& strides = layout.innermost().strides;
+    const auto moved = [&](std::size_t r) {
+        pointers<T, Operands> result = at;
+        for (std::size_t o = 0; o < Operands; ++o) result[o] += static_cast<std::ptrdiff_t>(r) * strides[o];
+        return result;
+    };
+    if (layout.is_contiguous()) {
+        for (std::size_t r = 0; r < count; ++r) run(moved(r), first_row + r);
+        return;
+    }
+    row_tile<T, Operands> tile(layout.length, count);
+    for (std::size_t r = 0; r < count; r += tile.rows()) {
+        const std::size_t here = std::min(tile.rows(), count - r);
+        const auto first = moved(r);
+        for (std::size_t o = 0; o + (Writes ? 1 : 0) < Operands; ++o)
+            tile.copy_in(o, first[o], layout.step[o], strides[o], here);
+        for (std::size_t k = 0; k < here; ++k) {
+            pointers<T, Operands> rows;
+            for (std::size_t o = 0; o < Operands; ++o) rows[o] = tile.row(o, k);
+            run(rows, first_row + r + k);
+        }
+        if constexpr (Writes)
+            tile.copy_out(Operands - 1, first[Operands - 1], layout.step[Operands - 1], strides[Operands - 1], here);
+    }
+}
+
+template <class T, std::size_t Operands>
+[[nodiscard]] pointers<T, Operands> moved_by(pointers<T, Operands> at, const std::array<std::ptrdiff_t, Operands>& by)
+{
+    for (std::size_t o = 0; o < Operands; ++o) at[o] += by[o];
+    return at;
+}
+
+/// The same for all rows, in row-major order of the axes that remain.
+template <bool Writes, class T, std::size_t Operands, class Run>
+void for_each_row(const row_layout<Operands>& layout, pointers<T, Operands> data, Run&& run)
+{
+    layout.for_each_run([&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset) {
+        for_rows_of_run<Writes>(layout, moved_by(data, offset), first_row, layout.innermost().extent, run);
+    });
+}
+
+}  // namespace xsoftmax::detail

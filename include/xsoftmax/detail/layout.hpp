@@ -1,0 +1,172 @@
+#pragma once
+
+/// Any view becomes rows: where they begin, and how far apart their elements are, for several operands side by side.
+
+#include "../views.hpp"
+#include "rows.hpp"
+
+#include <array>
+#include <cstddef>
+
+namespace xsoftmax::detail {
+
+/// Views of more axes than that are refused by the compiler.
+inline constexpr std::size_t max_rank = 8;
+
+template <tensor V>
+using element_pointer_of = std::remove_cvref_t<decltype(std::declval<const V&>().data_handle())>;
+
+template <tensor V>
+using tensor_element = std::remove_const_t<std::remove_pointer_t<element_pointer_of<V>>>;
+
+/// A view of floats or doubles, of a rank that can be handled.
+template <class V>
+concept input_tensor = tensor<V> && element<tensor_element<V>> && V::rank()
+<= max_rank;
+
+/// A view of T of the same rank as Other, that can be written to.
+template <class V, class Other>
+concept output_tensor_like = input_tensor<V> && std::same_as<tensor_element<V>, tensor_element<Other>> && V::rank()
+== Other::rank() && !std::is_const_v<std::remove_pointer_t<element_pointer_of<V>>>;
+
+template <class V, class Other>
+concept input_tensor_like = input_tensor<V> && std::same_as<tensor_element<V>, tensor_element<Other>> && V::rank()
+== Other::rank();
+
+/// A view whose type has been forgotten.
+template <class T>
+struct operand {
+    T* data;
+    std::size_t rank;
+    std::array<std::size_t, max_rank> extents;
+    std::array<std::ptrdiff_t, max_rank> strides;
+};
+
+template <class T, tensor V>
+[[nodiscard]] operand<T> as_operand_of(const V& view)
+{
+    operand<T> result{view.data_handle(), V::rank(), {}, {}};
+    for (std::size_t axis = 0; axis < V::rank(); ++axis) {
+        result.extents[axis] = static_cast<std::size_t>(view.extent(axis));
+        result.strides[axis] = static_cast<std::ptrdiff_t>(view.stride(axis));
+    }
+    return result;
+}
+
+template <tensor V>
+[[nodiscard]] auto as_input(const V& view)
+{
+    return as_operand_of<const tensor_element<V>>(view);
+}
+
+template <tensor V>
+[[nodiscard]] auto as_output(const V& view)
+{
+    return as_operand_of<tensor_element<V>>(view);
+}
+
+/// The rows of one to three operands of the same extents along one axis.
+template <std::size_t Operands>
+struct row_layout {
+    using offsets = std::array<std::ptrdiff_t, Operands>;
+
+    struct dimension {
+        std::size_t extent;
+        offsets strides;
+    };
+
+    std::size_t length = 0;  ///< elements of a row
+    offsets step{};          ///< from an element of a row to the next
+    /// The other axes, slowest first, neighbours merged where that leaves all operands' rows where they are. At least one.
+    std::size_t outer_rank = 0;
+    std::array<dimension, max_rank> outer{};
+
+    [[nodiscard]] std::size_t rows() const
+    {
+        std::size_t count = 1;
+        for (std::size_t k = 0; k < outer_rank; ++k) count *= outer[k].extent;
+        return count;
+    }
+
+    [[nodiscard]] const dimension& innermost() const { return outer[outer_rank - 1]; }
+
+    [[nodiscard]] bool is_contiguous() const
+    {
+        for (const std::ptrdiff_t s : step)
+            if (s != 1 && length > 1) return false;
+        return true;
+    }
+
+    /// Brings an axis along which all operands are contiguous to the end, if there is one. The rows change their order.
+    bool bring_contiguous_innermost()
+    {
+        for (std::size_t k = outer_rank; k-- > 0;) {
+            bool contiguous = outer[k].extent > 1;
+            for (const std::ptrdiff_t s : outer[k].strides) contiguous = contiguous && s == 1;
+            if (!contiguous) continue;
+            const dimension found = outer[k];
+            for (; k + 1 < outer_rank; ++k) outer[k] = outer[k + 1];
+            outer[k] = found;
+            return true;
+        }
+        return false;
+    }
+
+    /// Calls visit(index of the first row, its offset in each operand) for each run of rows along the innermost axis.
+    template <class Visit>
+    void for_each_run(Visit&& visit) const
+    {
+        if (rows() == 0) return;
+        std::array<std::size_t, max_rank> index{};
+        offsets at{};
+        std::size_t first_row = 0;
+        for (;;) {
+            visit(first_row, at);
+            first_row += innermost().extent;
+            std::size_t k = outer_rank - 1;
+            for (;;) {
+                if (k == 0) return;
+                --k;
+                for (std::size_t o = 0; o < Operands; ++o) at[o] += outer[k].strides[o];
+                if (++index[k] < outer[k].extent) break;
+                for (std::size_t o = 0; o < Operands; ++o)
+                    at[o] -= outer[k].strides[o] * static_cast<std::ptrdiff_t>(outer[k].extent);
+                index[k] = 0;
+            }
+        }
+    }
+};
+
+/// The rows along `axis` of operands whose extents agree.
+template <class T, class... Others>
+[[nodiscard]] row_layout<1 + sizeof...(Others)> rows_along(std::size_t axis, const operand<T>& first,
+                                                           const operand<Others>&... others)
+{
+    constexpr std::size_t operands = 1 + sizeof...(Others);
+    using layout = row_layout<operands>;
+    const auto strides_of = [&](std::size_t k) {
+        return typename layout::offsets{first.strides[k], others.strides[k]...};
+    };
+    layout result;
+    result.length = first.extents[axis];
+    result.step = strides_of(axis);
+    for (std::size_t k = 0; k < first.rank; ++k) {
+        if (k == axis || first.extents[k] == 1) continue;
+        const typename layout::dimension next{first.extents[k], strides_of(k)};
+        if (result.outer_rank > 0) {
+            auto& before = result.outer[result.outer_rank - 1];
+            bool merges = true;
+            for (std::size_t o = 0; o < operands; ++o)
+                merges = merges && before.strides[o] == next.strides[o] * static_cast<std::ptrdiff_t>(next.extent);
+            if (merges) {
+                before = {before.extent * next.extent, next.strides};
+                continue;
+            }
+        }
+        result.outer[result.outer_rank++] = next;
+    }
+    if (result.outer_rank == 0) result.outer[result.outer_rank++] = {1, {}};
+    return result;
+}
+
+}  // namespace xsoftmax::detail

@@ -1,0 +1,143 @@
+#pragma once
+
+/// Rows along an axis whose neighbours are contiguous: each lane is a row, and no lane ever meets another.
+
+#include "compiler.hpp"
+#include "exp.hpp"
+#include "operations.hpp"
+#include "simd.hpp"
+#include "sum.hpp"
+#include "windows.hpp"
+
+namespace xsoftmax::kernels {
+
+/// Vectors of rows side by side: a cache line of floats and more, so that lines are used whole.
+inline constexpr std::size_t inner_axis_vectors = 4;
+
+/// The rows of `Vectors` neighbouring vectors, the last window of which may be a part. Element i of the rows lies at
+/// i·step. False, and nothing written, if a row's maximum is not near (temperature_scale::is_near).
+template <std::size_t Vectors, class B, class Window, class Operation>
+XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation& operation, const value_of<B>* logits, std::ptrdiff_t step,
+                                             std::ptrdiff_t output_step, std::size_t n, Window first,
+                                             const temperature_scale<value_of<B>> scale)
+{
+    using T = value_of<B>;
+    static_assert(Operation::sums == 1);
+    // Whole windows unless there is but one.
+    const auto for_each = [&](auto&& visit) XSOFTMAX_INLINE_LAMBDA {
+        if constexpr (Vectors == 1)
+            visit(0, first);
+        else
+            XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < Vectors; ++k) visit(k, Window{first.at + k * B::size});
+    };
+    const auto at = [](auto* row, std::ptrdiff_t by, std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+        return row + by * static_cast<std::ptrdiff_t>(i);
+    };
+
+    B tops[Vectors];
+    for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA { tops[k] = window.load_from(logits, T(0)); });
+    for (std::size_t i = 1; i < n; ++i)
+        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+            tops[k] = maximum(tops[k], B(window.load_from(at(logits, step, i), T(0))));
+        });
+    for (std::size_t k = 0; k < Vectors; ++k)
+        if (!scale.are_near(tops[k])) return false;
+
+    const near_maximum<B> whole(tops[0], scale);
+    B cutoff[Vectors], offset[Vectors];
+    XSOFTMAX_UNROLL
+    for (std::size_t k = 0; k < Vectors; ++k) {
+        const near_maximum<B> reference(tops[k], scale);
+        cutoff[k] = reference.cutoff();
+        offset[k] = reference.offset();
+    }
+    sum_of<B> running[Vectors];
+    B winners[Vectors];
+    for (std::size_t k = 0; k < Vectors; ++k) winners[k] = B(T(0));
+    const auto visit_element = [&](std::size_t i, std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+        const near_maximum<B> reference(tops[k], cutoff[k], offset[k], scale);
+        const B x = window.load_from(at(logits, step, i), T(0));
+        const B e = reference.exponential(x);
+        B term;
+        operation.add_up(x, e, reference, window, &term);
+        if constexpr (Operation::counts_winners)
+            winners[k] = winners[k] + where(reference.is_maximum(x), B(T(1)), B(T(0)));
+        if constexpr (Operation::uses_exponentials)
+            window.store_to(at(operation.output, output_step, i), operation.kept(x, e, reference));
+        return term;
+    };
+    std::size_t i = 0;
+    for (; i + 2 <= n; i += 2) {
+        B terms[Vectors];
+        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA { terms[k] = visit_element(i, k, window); });
+        for_each([&](std::size_t k, auto window)
+                     XSOFTMAX_INLINE_LAMBDA { running[k].add(terms[k] + visit_element(i + 1, k, window)); });
+    }
+    if (i < n)
+        for_each([&](std::size_t k, auto window)
+                     XSOFTMAX_INLINE_LAMBDA { running[k].add(visit_element(i, k, window)); });
+
+    using coefficients = decltype(operation.template finish<T, by_reciprocal>(row_totals<T, 1>{}, whole));
+    constexpr std::size_t count = sizeof(coefficients) / sizeof(T);
+    alignas(B) T lanes[Vectors][count][B::size];
+    for (std::size_t k = 0; k < Vectors; ++k) {
+        const near_maximum<B> reference(tops[k], scale);
+        wide<T> totals[B::size];
+        alignas(B) T own[B::size], won[B::size];
+        running[k].totals(totals);
+        winners[k].store_aligned(won);
+        if constexpr (Operation::counts_winners) reference.own_exponentials().store_aligned(own);
+        for (std::size_t lane = 0; lane < B::size; ++lane) {
+            row_totals<T, 1> row{{totals[lane]}, static_cast<std::size_t>(won[lane]), T(0)};
+            if constexpr (Operation::counts_winners) row.own = own[lane];
+            const coefficients c = operation.template finish<T, by_reciprocal>(row, reference);
+            if constexpr (count == 1)
+                lanes[k][0][lane] = c;
+            else {
+                lanes[k][0][lane] = c.high;
+                lanes[k][1][lane] = c.low;
+            }
+        }
+    }
+    for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+        const near_maximum<B> reference(tops[k], cutoff[k], offset[k], scale);
+        const auto result = [&] {
+            if constexpr (count == 1)
+                return operation.template writer<B, by_reciprocal>(B(B::load_aligned(lanes[k][0])), reference);
+            else
+                return operation.template writer<B, by_reciprocal>(
+                    lanes_of_split<B>{B::load_aligned(lanes[k][0]), B::load_aligned(lanes[k][1])}, reference);
+        }();
+        for (std::size_t j = 0; j < n; ++j) {
+            T* const to = at(operation.output, output_step, j);
+            const B value = Operation::uses_exponentials ? B(window.load_from(to, T(0)))
+                                                         : B(window.load_from(at(logits, step, j), T(0)));
+            window.store_to(to, result(value, window));
+        }
+    });
+    return true;
+}
+
+/// `rows` neighbouring rows at an ordinary temperature. refused(first, count) is called for rows it does not take.
+template <class Arch, class Operation, class T, class Refused>
+XSOFTMAX_NEVER_INLINE void inner_axis(Operation operation, const T* logits, std::ptrdiff_t step,
+                                      std::ptrdiff_t output_step, std::size_t n, std::size_t rows, double temperature,
+                                      const Refused& refused)
+{
+    using B = xsimd::batch<T, Arch>;
+    const auto scale = temperature_scale<T>::make(temperature, 1);
+    std::size_t r = 0;
+    for (; rows - r >= inner_axis_vectors * B::size; r += inner_axis_vectors * B::size)
+        if (!inner_axis_panel<inner_axis_vectors, B>(operation, logits, step, output_step, n, whole_window<B>{r},
+                                                     scale))
+            refused(r, inner_axis_vectors * B::size);
+    for (; rows - r >= B::size; r += B::size)
+        if (!inner_axis_panel<1, B>(operation, logits, step, output_step, n, whole_window<B>{r}, scale))
+            refused(r, std::size_t{B::size});
+    if (r < rows &&
+        !inner_axis_panel<1, B>(operation, logits, step, output_step, n, part_window<B>{r, rows - r}, scale))
+        refused(r, rows - r);
+}
+
+}  // namespace xsoftmax::kernels
