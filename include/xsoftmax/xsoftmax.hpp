@@ -6,6 +6,8 @@
 #include "backward.hpp"
 #include "cross_entropy.hpp"
 #include "log_sum_exp.hpp"
+#include "mask.hpp"
+#include "masked.hpp"
 #include "options.hpp"
 #include "softmax.hpp"
 #include "views.hpp"

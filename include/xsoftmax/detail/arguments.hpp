@@ -100,6 +100,33 @@ namespace xsoftmax::detail {
          row, target, classes);
 }
 
+[[noreturn]] XSOFTMAX_COLD inline void fail_broadcast(const char* function, const char* argument, std::size_t extent,
+                                                      std::size_t axis, std::size_t expected)
+{
+    fail(error_kind::invalid_argument,
+         "xsoftmax::%s: %s has extent %zu over axis %zu of logits, but must have 1 or %zu", function, argument, extent,
+         axis, expected);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_rank(const char* function, const char* argument, std::size_t rank,
+                                                 std::size_t most)
+{
+    fail(error_kind::invalid_argument, "xsoftmax::%s: %s has %zu axes, but logits has %zu", function, argument, rank,
+         most);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_length(const char* function, std::size_t index, std::int64_t length,
+                                                   std::size_t most)
+{
+    fail(error_kind::out_of_range, "xsoftmax::%s: lengths[%zu] is %" PRId64 ", but must be in [0, %zu]", function,
+         index, length, most);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_nothing_kept(const char* function, std::size_t row)
+{
+    fail(error_kind::invalid_argument, "xsoftmax::%s: mask keeps nothing of row %zu", function, row);
+}
+
 /// 0 ≤ temperature < ∞; NaN fails every comparison.
 inline void check_temperature(const char* function, double temperature)
 {
@@ -302,6 +329,18 @@ void check_output(const char* function, const char* output_name, const operand<T
     check_extents(function, output_name, output, input_name, input);
     check_written_once(function, output_name, output);
     check_views_same_or_apart(function, output_name, output, input_name, input);
+}
+
+/// A part of a mask can be laid over the logits.
+template <class View, class T>
+void check_broadcast(const char* function, const char* argument, const View& view, const operand<T>& logits)
+{
+    if (view.rank() > logits.rank) [[unlikely]]
+        fail_rank(function, argument, view.rank(), logits.rank);
+    const std::size_t missing = logits.rank - view.rank();
+    for (std::size_t k = 0; k < view.rank(); ++k)
+        if (view.extent(k) != 1 && view.extent(k) != logits.extents[missing + k]) [[unlikely]]
+            fail_broadcast(function, argument, view.extent(k), missing + k, logits.extents[missing + k]);
 }
 
 }  // namespace xsoftmax::detail

@@ -1,0 +1,209 @@
+#pragma once
+
+/// Rows under a mask: what is kept of each, as a row of numbers in which all else is −inf.
+
+#include "../mask.hpp"
+#include "arguments.hpp"
+#include "batch.hpp"
+#include "layout.hpp"
+#include "regime.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace xsoftmax::detail {
+
+/// Where a broadcast view's elements lie, seen from the rows of the logits.
+template <class T>
+class laid_over_rows {
+public:
+    template <class U>
+    laid_over_rows(const char* function, const char* argument, const broadcast_view<T>& view, const operand<U>& logits,
+                   std::size_t axis)
+    {
+        if (view.empty()) return;
+        check_broadcast(function, argument, view, logits);
+        data_ = view.data_handle();
+        const std::size_t missing = logits.rank - view.rank();
+        const auto stride = [&](std::size_t k) {
+            return k < missing || view.extent(k - missing) == 1 ? 0 : view.stride(k - missing);
+        };
+        step_ = stride(axis);
+        for (std::size_t k = logits.rank; k-- > 0;) {
+            if (k == axis) continue;
+            extents_[others_] = logits.extents[k];
+            strides_[others_++] = stride(k);
+        }
+    }
+
+    [[nodiscard]] bool empty() const { return data_ == nullptr; }
+    [[nodiscard]] std::ptrdiff_t step() const { return step_; }
+
+    /// The first element over row r, counted in row-major order of the other axes.
+    [[nodiscard]] const T* row(std::size_t r) const
+    {
+        std::ptrdiff_t offset = 0;
+        for (std::size_t k = 0; k < others_; ++k) {  // fastest first
+            offset += static_cast<std::ptrdiff_t>(r % extents_[k]) * strides_[k];
+            r /= extents_[k];
+        }
+        return data_ + offset;
+    }
+
+private:
+    const T* data_ = nullptr;
+    std::ptrdiff_t step_ = 0;
+    std::size_t others_ = 0;
+    std::array<std::size_t, max_rank> extents_{};
+    std::array<std::ptrdiff_t, max_rank> strides_{};
+};
+
+/// A mask over the rows of logits along one axis.
+template <class T>
+class row_masks {
+public:
+    row_masks(const char* function, const mask<T>& given, const operand<const T>& logits, std::size_t axis)
+        : function_(function),
+          given_(given),
+          length_(logits.extents[axis]),
+          rows_(rows_along(axis, logits).rows()),
+          keep_(function, "keep", given.keep, logits, axis),
+          bias_(function, "bias", given.bias, logits, axis)
+    {
+        for (std::size_t k = 0; k < logits.rank; ++k)
+            if (k != axis) queries_ = logits.extents[k];
+        std::visit([&](const auto& lengths) { check_lengths(lengths); }, given.lengths);
+    }
+
+    /// Is what is kept the beginning of each row, as it is?
+    [[nodiscard]] bool is_prefix() const { return keep_.empty() && bias_.empty(); }
+
+    /// Nothing beyond it is kept.
+    [[nodiscard]] std::size_t prefix(std::size_t r) const
+    {
+        std::size_t kept = length_;
+        if (lengths_per_row_ != 0)
+            std::visit([&](const auto& lengths) { kept = static_cast<std::size_t>(lengths[r / lengths_per_row_]); },
+                       given_.lengths);
+        if (given_.causal) {
+            const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(r % queries_) + *given_.causal;
+            kept = std::min(kept, last < 0 ? std::size_t{0} : static_cast<std::size_t>(last) + 1);
+        }
+        return kept;
+    }
+
+    /// Row r with −inf for all that is left out, written to `to`, which may be the logits. Returns whether anything is kept.
+    bool compose(std::size_t r, const T* logits, T* to) const
+    {
+        const std::size_t kept = prefix(r);
+        const auto with = [&](auto is_kept) {
+            if (bias_.empty()) return compose_with(logits, to, kept, is_kept, [](T x, std::size_t) { return x; });
+            const T* const bias = bias_.row(r);
+            if (bias_.step() == 1)
+                return compose_with(logits, to, kept, is_kept, [bias](T x, std::size_t i) { return x + bias[i]; });
+            return compose_with(logits, to, kept, is_kept, [bias, step = bias_.step()](T x, std::size_t i) {
+                return x + bias[static_cast<std::ptrdiff_t>(i) * step];
+            });
+        };
+        if (keep_.empty()) return with([](std::size_t) { return true; });
+        const unsigned char* const keep = keep_.row(r);
+        if (keep_.step() == 1) return with([keep](std::size_t i) { return keep[i] != 0; });
+        return with(
+            [keep, step = keep_.step()](std::size_t i) { return keep[static_cast<std::ptrdiff_t>(i) * step] != 0; });
+    }
+
+    /// What a row gets in which nothing is kept.
+    [[nodiscard]] enum nothing_kept nothing_kept() const { return given_.nothing_kept; }
+
+    /// The log-probability that stands for all of such a row.
+    [[nodiscard]] T log_probability_of_nothing() const
+    {
+        switch (given_.nothing_kept) {
+            case nothing_kept::uniform: return static_cast<T>(-std::log(static_cast<double>(length_)));
+            case nothing_kept::nan: return std::numeric_limits<T>::quiet_NaN();
+            default: return -std::numeric_limits<T>::infinity();
+        }
+    }
+
+    /// Throws if a row keeps nothing and that is to be an error.
+    void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits) const
+    {
+        if (given_.nothing_kept != nothing_kept::error || length_ == 0) return;
+        std::vector<T> composed(length_);
+        for_each_row<false>(layout, logits, [&](const pointers<T, 1>& row, std::size_t r) {
+            if (!compose(r, row[0], composed.data())) fail_nothing_kept(function_, r);
+        });
+    }
+
+private:
+    template <class IsKept, class Biased>
+    bool compose_with(const T* logits, T* to, std::size_t kept, IsKept is_kept, Biased biased) const
+    {
+        constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
+        bool any = false;
+        for (std::size_t i = 0; i < kept; ++i) {
+            const T x = is_kept(i) ? biased(logits[i], i) : minus_infinity;
+            any |= x != minus_infinity;
+            to[i] = x;
+        }
+        for (std::size_t i = kept; i < length_; ++i) to[i] = minus_infinity;
+        return any;
+    }
+
+    template <class Length>
+    void check_lengths(std::span<const Length> lengths)
+    {
+        if (lengths.data() == nullptr) return;
+        if (lengths.empty() ? rows_ != 0 : rows_ % lengths.size() != 0) [[unlikely]]
+            fail_count(function_, "lengths", lengths.size(), rows_, "rows, of which it has to be a divisor");
+        for (std::size_t k = 0; k < lengths.size(); ++k)
+            if (!std::in_range<std::size_t>(lengths[k]) || static_cast<std::size_t>(lengths[k]) > length_) [[unlikely]]
+                fail_length(function_, k, static_cast<std::int64_t>(lengths[k]), length_);
+        lengths_per_row_ = lengths.empty() ? 0 : rows_ / lengths.size();
+    }
+
+    const char* function_;
+    const mask<T>& given_;
+    std::size_t length_;
+    std::size_t rows_;
+    std::size_t queries_ = 1;
+    std::size_t lengths_per_row_ = 0;  // rows for each length; 0 without lengths
+    laid_over_rows<unsigned char> keep_;
+    laid_over_rows<T> bias_;
+};
+
+/// Operation{output} on all rows of logits along `axis`, where the mask keeps them; `left_out` is written elsewhere.
+template <class Operation, class T>
+void run_masked_batch(std::size_t axis, const operand<const T>& logits, const operand<T>& output,
+                      const row_masks<T>& masks, T left_out, T nothing, double temperature)
+{
+    masks.check_kept(rows_along(axis, logits), data_of<T>(logits));
+    const auto layout = rows_along(axis, logits, output);
+    const std::size_t n = layout.length;
+    if (n == 0) return;
+    for_each_row<true>(layout, data_of<T>(logits, output), [&](const pointers<T, 2>& row, std::size_t r) {
+        Operation operation{row[1]};
+        if (masks.is_prefix()) {
+            const std::size_t kept = masks.prefix(r);
+            const bool any =
+                std::any_of(row[0], row[0] + kept, [](T x) { return x != -std::numeric_limits<T>::infinity(); });
+            if (any) {
+                run_row(operation, std::span<const T>(row[0], kept), temperature);
+                std::fill(row[1] + kept, row[1] + n, left_out);
+                return;
+            }
+        }
+        else if (masks.compose(r, row[0], row[1])) {
+            run_row(operation, std::span<const T>(row[1], n), temperature);
+            return;
+        }
+        std::fill(row[1], row[1] + n, nothing);
+    });
+}
+
+}  // namespace xsoftmax::detail

@@ -1,0 +1,101 @@
+#pragma once
+
+/// Which elements of a view take part, and what becomes of rows in which none does: what the masked functions take.
+
+#include "views.hpp"
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <type_traits>
+#include <variant>
+
+namespace xsoftmax {
+
+/// What a broadcast_view of T may be made from: elements of T, or where T is a byte, of any type of one byte.
+template <class Element, class T>
+concept laid_over_as = std::same_as<std::remove_cv_t<Element>, T> ||
+    (std::same_as<T, unsigned char> && sizeof(Element) == 1 && std::is_trivially_copyable_v<Element>);
+
+/// A view of T that is laid over a larger one: its axes are the larger one's last, and an axis of extent 1 stands for
+/// each index of the larger one's. Made from any view, or from a contiguous range, which is a view of one axis.
+template <class T>
+class broadcast_view {
+public:
+    static constexpr std::size_t max_rank = 8;
+
+    broadcast_view() = default;
+
+    template <tensor V>
+    requires laid_over_as<std::remove_reference_t<decltype(*std::declval<const V&>().data_handle())>, T> &&
+        (V::rank() <= max_rank) broadcast_view(const V& view)  // NOLINT: a view of either kind is what this is
+        : data_(reinterpret_cast<const T*>(view.data_handle())), rank_(V::rank())
+    {
+        for (std::size_t axis = 0; axis < rank_; ++axis) {
+            extents_[axis] = static_cast<std::size_t>(view.extent(axis));
+            strides_[axis] = static_cast<std::ptrdiff_t>(view.stride(axis));
+        }
+    }
+
+    template <std::ranges::contiguous_range R>
+    requires std::ranges::sized_range<R> && laid_over_as<std::ranges::range_value_t<R>, T> broadcast_view(
+        const R& range)  // NOLINT: likewise
+        : data_(reinterpret_cast<const T*>(std::ranges::data(range))),
+          rank_(1),
+          extents_{static_cast<std::size_t>(std::ranges::size(range))},
+          strides_{1}
+    {
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return rank_ == 0; }
+    [[nodiscard]] std::size_t rank() const noexcept { return rank_; }
+    [[nodiscard]] std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    [[nodiscard]] std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
+    [[nodiscard]] const T* data_handle() const noexcept { return data_; }
+
+private:
+    const T* data_ = nullptr;
+    std::size_t rank_ = 0;
+    std::array<std::size_t, max_rank> extents_{};
+    std::array<std::ptrdiff_t, max_rank> strides_{};
+};
+
+/// Lengths of rows, of any integer type of 4 or 8 bytes.
+using row_lengths = std::variant<std::span<const std::int64_t>, std::span<const std::int32_t>,
+                                 std::span<const std::uint64_t>, std::span<const std::uint32_t>>;
+
+/// What a row gets in which nothing is kept.
+enum class nothing_kept {
+    zeros,    ///< probabilities 0, log-probabilities −inf, loss and gradient 0
+    uniform,  ///< probabilities 1/n, log-probabilities −log n, loss log n times the row's weight, gradient 0
+    nan,      ///< NaN, as softmax of nothing but −inf
+    error     ///< std::invalid_argument that names the row, before anything is written
+};
+
+/// Which elements of logits of T take part. All that is given must hold; nothing given keeps everything.
+///
+/// What is left out is never read as a number: a NaN there stays there. A kept logit of −inf counts as left out.
+template <class T>
+struct mask {
+    /// bool or bytes, 0 where the element is left out; broadcast over the logits.
+    broadcast_view<unsigned char> keep = {};
+
+    /// How many elements of each row are kept, the first ones: as many lengths as rows, or each for as many consecutive rows
+    /// as there are rows for a length (one for each sequence of a batch, over its heads and queries).
+    row_lengths lengths = {};
+
+    /// Keeps the element i of the row q if i ≤ q + causal, where q is the index on the last of the other axes: the query's.
+    /// 0 for queries and keys of the same sequence, the number of earlier keys where they come from a cache.
+    std::optional<std::ptrdiff_t> causal = {};
+
+    /// Added to the logits, in T; broadcast over them. −inf leaves out.
+    broadcast_view<T> bias = {};
+
+    enum nothing_kept nothing_kept = nothing_kept::zeros;
+};
+
+}  // namespace xsoftmax
