@@ -52,7 +52,7 @@ public:
     }
 
     [[nodiscard]] bool empty() const noexcept { return rank_ == 0; }
-    [[nodiscard]] std::size_t rank() const noexcept { return rank_; }
+    [[nodiscard]] std::size_t axes() const noexcept { return rank_; }
     [[nodiscard]] std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
     [[nodiscard]] std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
     [[nodiscard]] const T* data_handle() const noexcept { return data_; }

@@ -56,4 +56,102 @@ void masked_log_softmax(const Logits& logits, const LogProbabilities& log_probab
         options.temperature);
 }
 
+// ---- Cross-entropy of the kept classes ---------------------------------------------------------------------------------
+//
+// As cross_entropy_losses and softmax_cross_entropy of many rows, over the classes that the mask keeps: label smoothing
+// spreads over those alone, and what is left out takes no part in loss or gradient. A target that is left out has an
+// infinite loss. A row in which nothing is kept has the loss and the gradient that the mask's `nothing_kept` says; it
+// counts in the mean.
+
+/// One loss for each row, with classes as targets.
+template <detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void masked_cross_entropy_losses(const Logits& logits, Targets&& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+                         detail::no_gradient<detail::tensor_element<Logits>>(),
+                         detail::wanted_losses(detail::as_output(losses)), options, &mask);
+}
+
+/// The same, and the gradient of each row's loss by its logits, which may be written over the logits.
+template <detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void masked_cross_entropy_losses(const Logits& logits, Targets&& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 const Gradient& gradient,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+                         detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options, &mask);
+}
+
+/// One loss for each row, with probabilities as targets.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void masked_cross_entropy_losses(const Logits& logits, const Targets& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
+                               detail::no_gradient<detail::tensor_element<Logits>>(),
+                               detail::wanted_losses(detail::as_output(losses)), options, &mask);
+}
+
+/// The same, and the gradient of each row's loss by its logits, which may be written over the logits.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void masked_cross_entropy_losses(const Logits& logits, const Targets& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 const Gradient& gradient,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
+                               detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options,
+                               &mask);
+}
+
+/// Mean or sum of the losses, with classes as targets.
+template <detail::input_tensor Logits, detail::class_indices Targets>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses("masked_softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
+                                detail::no_gradient<detail::tensor_element<Logits>>(), {}, options, &mask);
+}
+
+/// The same, and its gradient by the logits, which may be written over the logits.
+template <detail::input_tensor Logits, detail::class_indices Targets, detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask, const Gradient& gradient,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses("masked_softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
+                                detail::as_output(gradient), {}, options, &mask);
+}
+
+/// Mean or sum of the losses, with probabilities as targets.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses("masked_softmax_cross_entropy", detail::as_input(logits),
+                                      detail::as_input(targets), detail::no_gradient<detail::tensor_element<Logits>>(),
+                                      {}, options, &mask);
+}
+
+/// The same, and its gradient by the logits, which may be written over the logits.
+template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,
+    const Gradient& gradient, batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses("masked_softmax_cross_entropy", detail::as_input(logits),
+                                      detail::as_input(targets), detail::as_output(gradient), {}, options, &mask);
+}
+
 }  // namespace xsoftmax

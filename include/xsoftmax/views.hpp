@@ -14,9 +14,7 @@ namespace xsoftmax {
 template <class V>
 concept tensor = requires(const V& view, std::size_t axis)
 {
-    {
-        V::rank()
-        } -> std::convertible_to<std::size_t>;
+    requires std::integral_constant<std::size_t, V::rank()>::value >= 1;
     {
         view.extent(axis)
         } -> std::convertible_to<std::size_t>;
@@ -24,8 +22,7 @@ concept tensor = requires(const V& view, std::size_t axis)
         view.stride(axis)
         } -> std::convertible_to<std::ptrdiff_t>;
     requires std::is_pointer_v<std::remove_cvref_t<decltype(view.data_handle())>>;
-}
-&&(V::rank() >= 1);
+};
 
 /// A tensor of `Rank` axes in somebody else's memory. T may be const.
 template <class T, std::size_t Rank>

@@ -335,10 +335,10 @@ void check_output(const char* function, const char* output_name, const operand<T
 template <class View, class T>
 void check_broadcast(const char* function, const char* argument, const View& view, const operand<T>& logits)
 {
-    if (view.rank() > logits.rank) [[unlikely]]
-        fail_rank(function, argument, view.rank(), logits.rank);
-    const std::size_t missing = logits.rank - view.rank();
-    for (std::size_t k = 0; k < view.rank(); ++k)
+    if (view.axes() > logits.rank) [[unlikely]]
+        fail_rank(function, argument, view.axes(), logits.rank);
+    const std::size_t missing = logits.rank - view.axes();
+    for (std::size_t k = 0; k < view.axes(); ++k)
         if (view.extent(k) != 1 && view.extent(k) != logits.extents[missing + k]) [[unlikely]]
             fail_broadcast(function, argument, view.extent(k), missing + k, logits.extents[missing + k]);
 }

@@ -6,9 +6,14 @@
 #include "../options.hpp"
 #include "arguments.hpp"
 #include "batch.hpp"
+#include "masks.hpp"
 #include "regime.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <ranges>
 #include <span>
 #include <type_traits>
@@ -66,57 +71,125 @@ double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradie
     return operation.loss;
 }
 
+/// The classes of a batch: their number, their weights, and the share of each in label smoothing.
+template <class T>
+class class_shares {
+public:
+    class_shares(const batch_cross_entropy_options<T>& options, std::size_t classes)
+        : options_(options), classes_(classes)
+    {
+    }
+
+    [[nodiscard]] std::size_t size() const { return classes_; }
+
+    [[nodiscard]] double weight(std::size_t k) const
+    {
+        return options_.class_weights.empty() ? 1 : static_cast<double>(options_.class_weights[k]);
+    }
+
+    /// label_smoothing/classes, of the classes that are kept where a mask leaves some out of a row.
+    [[nodiscard]] double uniform(const T* masked_row) const
+    {
+        std::size_t kept = classes_;
+        if (masked_row != nullptr)
+            for (std::size_t k = 0; k < classes_; ++k) kept -= is_left_out(masked_row, k);
+        return options_.label_smoothing / static_cast<double>(kept);
+    }
+
+    [[nodiscard]] static bool is_left_out(const T* masked_row, std::size_t k)
+    {
+        return masked_row != nullptr && masked_row[k] == -std::numeric_limits<T>::infinity();
+    }
+
+private:
+    const batch_cross_entropy_options<T>& options_;
+    std::size_t classes_;
+};
+
+/// The rows of logits as a loss sees them: as they are, or under a mask.
+template <class T>
+class loss_rows {
+public:
+    loss_rows(const row_masks<T>* masks, std::size_t classes) : masks_(masks), composed_(masks == nullptr ? 0 : classes)
+    {
+    }
+
+    [[nodiscard]] bool is_masked() const { return masks_ != nullptr; }
+
+    /// Null if the mask keeps nothing of the row.
+    [[nodiscard]] const T* row(const T* logits, std::size_t r)
+    {
+        if (masks_ == nullptr) return logits;
+        return masks_->compose(r, logits, composed_.data()) ? composed_.data() : nullptr;
+    }
+
+    /// The loss and the gradient of a row of which nothing is kept.
+    double loss_of_nothing(T* gradient, std::size_t classes, double weight) const
+    {
+        const bool nan = masks_->nothing_kept() == nothing_kept::nan;
+        if (gradient != nullptr)
+            std::fill(gradient, gradient + classes, nan ? std::numeric_limits<T>::quiet_NaN() : T(0));
+        if (nan) return std::numeric_limits<double>::quiet_NaN();
+        return masks_->nothing_kept() == nothing_kept::uniform ? weight * std::log(static_cast<double>(classes)) : 0;
+    }
+
+private:
+    const row_masks<T>* masks_;
+    std::vector<T> composed_;
+};
+
 /// Targets that are class indices.
 template <class T, class Index>
 class index_targets {
 public:
     index_targets(const char* function, std::span<const Index> targets, std::size_t rows, std::size_t classes,
-                  const batch_cross_entropy_options<T>& options)
-        : targets_(targets), options_(options)
+                  const batch_cross_entropy_options<T>& options, const row_masks<T>* masks)
+        : targets_(targets), options_(options), classes_(options, classes), rows_(masks, classes)
     {
         check_count(function, "targets", targets.size(), rows, "rows");
         for (std::size_t r = 0; r < rows; ++r) {
             if (is_ignored(r)) continue;
             if (!std::in_range<std::size_t>(targets[r]) || static_cast<std::size_t>(targets[r]) >= classes) [[unlikely]]
                 fail_row_class(function, static_cast<std::int64_t>(targets[r]), r, classes);
-            weight_.add(weight_of(target(r)));
+            total_weight_.add(classes_.weight(target(r)));
         }
-        if (options.label_smoothing != 0) {
-            smoothed_.resize(classes);
-            for (std::size_t k = 0; k < classes; ++k)
-                smoothed_[k] = static_cast<T>(options.label_smoothing / static_cast<double>(classes) * weight_of(k));
-        }
+        if (options.label_smoothing == 0) return;
+        mixed_.resize(classes);
+        if (masks == nullptr) spread(nullptr);
     }
 
     /// What the mean is taken over: Σ weights of the targets' classes.
-    [[nodiscard]] double total_weight() const { return weight_.value(); }
+    [[nodiscard]] double total_weight() const { return total_weight_.value(); }
 
     /// The loss of row r, and where `gradient` is not null its gradient times gradient_scale.
-    double operator()(const T* logits, std::size_t classes, T* gradient, std::size_t r, double gradient_scale)
+    double operator()(const T* logits, T* gradient, std::size_t r, double gradient_scale)
     {
         if (is_ignored(r)) {
-            if (gradient != nullptr) kernels::fill(gradient, classes, T(0));
+            if (gradient != nullptr) std::fill(gradient, gradient + classes_.size(), T(0));
             return 0;
         }
-        const std::span<const T> row(logits, classes);
-        const kernels::loss_terms beside{options_.temperature, options_.z_loss};
         const std::size_t index = target(r);
+        const double weight = classes_.weight(index);
+        const T* const seen = rows_.row(logits, r);
+        if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
+
+        const std::span<const T> row(seen, classes_.size());
+        const kernels::loss_terms beside{options_.temperature, options_.z_loss};
         if (options_.label_smoothing != 0) {
-            const T uniform = smoothed_[index];
-            smoothed_[index] =
-                static_cast<T>(static_cast<double>(uniform) + (1 - options_.label_smoothing) * weight_of(index));
-            const double loss = loss_of_probabilities<T>(row, smoothed_.data(), gradient, beside, gradient_scale);
-            smoothed_[index] = uniform;
+            if (rows_.is_masked()) spread(seen);
+            const T uniform = mixed_[index];
+            mixed_[index] = static_cast<T>(static_cast<double>(uniform) + (1 - options_.label_smoothing) * weight);
+            const double loss = loss_of_probabilities<T>(row, mixed_.data(), gradient, beside, gradient_scale);
+            mixed_[index] = uniform;
             return loss;
         }
-        const auto logit = static_cast<double>(logits[index]);
+        const auto logit = static_cast<double>(seen[index]);
         if (gradient == nullptr) {
-            kernels::index_loss_operation operation{beside, logit, weight_of(index)};
+            kernels::index_loss_operation operation{beside, logit, weight};
             run_row(operation, row, options_.temperature);
             return operation.loss;
         }
-        kernels::index_gradient_operation<T> operation{
-            {beside, logit, weight_of(index)}, gradient, index, gradient_scale};
+        kernels::index_gradient_operation<T> operation{{beside, logit, weight}, gradient, index, gradient_scale};
         run_row(operation, row, options_.temperature);
         return operation.loss;
     }
@@ -124,49 +197,68 @@ public:
 private:
     [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(targets_[r], options_.ignore_index); }
     [[nodiscard]] std::size_t target(std::size_t r) const { return static_cast<std::size_t>(targets_[r]); }
-    [[nodiscard]] double weight_of(std::size_t k) const
+
+    /// What every class is given, weighted.
+    void spread(const T* masked_row)
     {
-        return options_.class_weights.empty() ? 1 : static_cast<double>(options_.class_weights[k]);
+        const double uniform = classes_.uniform(masked_row);
+        for (std::size_t k = 0; k < mixed_.size(); ++k)
+            mixed_[k] = classes_.is_left_out(masked_row, k) ? T(0) : static_cast<T>(uniform * classes_.weight(k));
     }
 
     std::span<const Index> targets_;
     const batch_cross_entropy_options<T>& options_;
-    loss_sum weight_;
-    std::vector<T> smoothed_;  // what every class is given, weighted
+    class_shares<T> classes_;
+    loss_rows<T> rows_;
+    loss_sum total_weight_;
+    std::vector<T> mixed_;  // with label smoothing: the coefficient of each class, but for the target's own
 };
 
 /// Targets that are probabilities, one row of them for each row of logits.
 template <class T>
 class probability_targets {
 public:
-    probability_targets(std::size_t rows, std::size_t classes, const batch_cross_entropy_options<T>& options)
-        : rows_(rows), options_(options), mixed_(is_plain() ? 0 : classes)
+    probability_targets(std::size_t rows, std::size_t classes, const batch_cross_entropy_options<T>& options,
+                        const row_masks<T>* masks)
+        : total_weight_(static_cast<double>(rows)),
+          options_(options),
+          classes_(options, classes),
+          rows_(masks, classes),
+          mixed_(is_plain() ? 0 : classes)
     {
     }
 
-    [[nodiscard]] double total_weight() const { return static_cast<double>(rows_); }
+    [[nodiscard]] double total_weight() const { return total_weight_; }
 
-    double operator()(const T* logits, const T* targets, std::size_t classes, T* gradient, double gradient_scale)
+    double operator()(const T* logits, const T* targets, T* gradient, std::size_t r, double gradient_scale)
     {
+        const T* const seen = rows_.row(logits, r);
         if (!is_plain()) {
-            const double uniform = options_.label_smoothing / static_cast<double>(classes);
-            for (std::size_t k = 0; k < classes; ++k) {
-                const double mixed = (1 - options_.label_smoothing) * static_cast<double>(targets[k]) + uniform;
-                const double weight =
-                    options_.class_weights.empty() ? 1 : static_cast<double>(options_.class_weights[k]);
-                mixed_[k] = static_cast<T>(weight * mixed);
+            const T* const masked_row = rows_.is_masked() ? seen : nullptr;
+            const double uniform = classes_.uniform(masked_row);
+            for (std::size_t k = 0; k < mixed_.size(); ++k) {
+                const double share = classes_.is_left_out(masked_row, k) ? 0 : uniform;
+                mixed_[k] = static_cast<T>(classes_.weight(k) *
+                                           ((1 - options_.label_smoothing) * static_cast<double>(targets[k]) + share));
             }
             targets = mixed_.data();
         }
-        return loss_of_probabilities<T>(std::span<const T>(logits, classes), targets, gradient,
+        if (seen == nullptr) {
+            double weight = 0;
+            for (std::size_t k = 0; k < classes_.size(); ++k) weight += static_cast<double>(targets[k]);
+            return rows_.loss_of_nothing(gradient, classes_.size(), weight);
+        }
+        return loss_of_probabilities<T>(std::span<const T>(seen, classes_.size()), targets, gradient,
                                         {options_.temperature, options_.z_loss}, gradient_scale);
     }
 
 private:
     [[nodiscard]] bool is_plain() const { return options_.label_smoothing == 0 && options_.class_weights.empty(); }
 
-    std::size_t rows_;
+    double total_weight_;
     const batch_cross_entropy_options<T>& options_;
+    class_shares<T> classes_;
+    loss_rows<T> rows_;
     std::vector<T> mixed_;  // smoothed and weighted
 };
 
@@ -174,6 +266,18 @@ template <class_indices R>
 [[nodiscard]] auto as_indices(const R& targets)
 {
     return std::span<const std::ranges::range_value_t<R>>(std::ranges::data(targets), std::ranges::size(targets));
+}
+
+/// The mask over the rows, if there is one, and its promise kept that an error comes before anything is written.
+template <class T>
+[[nodiscard]] std::optional<row_masks<T>> masks_of(const char* function, const mask<T>* given,
+                                                   const operand<const T>& logits, std::size_t axis)
+{
+    std::optional<row_masks<T>> masks;
+    if (given == nullptr) return masks;
+    masks.emplace(function, *given, logits, axis);
+    masks->check_kept(rows_along(axis, logits), data_of<T>(logits));
+    return masks;
 }
 
 /// Where the rows' losses go, if they are wanted one by one.
@@ -217,11 +321,11 @@ T reduce_losses(const batch_cross_entropy_options<T>& options, const wanted_loss
     return static_cast<T>(mean ? sum.value() / total_weight : sum.value());
 }
 
-/// Losses of class indices, and their gradient if it has data.
+/// Losses of class indices, under a mask if there is one, and their gradient if it has axes.
 template <class T, class Index>
 T index_losses(const char* function, const operand<const T>& logits, std::span<const Index> targets,
                const operand<T>& gradient, const wanted_losses<T>& losses,
-               const batch_cross_entropy_options<T>& options)
+               const batch_cross_entropy_options<T>& options, const mask<T>* given_mask = nullptr)
 {
     const bool with_gradient = gradient.rank != 0;
     const std::size_t axis = check_axis(function, options.axis, logits.rank);
@@ -230,26 +334,27 @@ T index_losses(const char* function, const operand<const T>& logits, std::span<c
     check_loss_options(function, options, classes);
     const auto layout = rows_along(axis, logits);
     check_losses_arguments(function, logits, gradient, with_gradient, losses, layout.rows());
-    index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options);
+    const auto masks = masks_of(function, given_mask, logits, axis);
+    index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options, masks ? &*masks : nullptr);
 
     return reduce_losses(options, losses, row_loss.total_weight(), [&](double gradient_scale, const auto& take) {
         if (with_gradient)
             for_each_row<true>(rows_along(axis, logits, gradient), data_of<T>(logits, gradient),
                                [&](const pointers<T, 2>& row, std::size_t r) {
-                                   take(r, row_loss(row[0], classes, row[1], r, gradient_scale));
+                                   take(r, row_loss(row[0], row[1], r, gradient_scale));
                                });
         else
             for_each_row<false>(layout, data_of<T>(logits), [&](const pointers<T, 1>& row, std::size_t r) {
-                take(r, row_loss(row[0], classes, nullptr, r, gradient_scale));
+                take(r, row_loss(row[0], nullptr, r, gradient_scale));
             });
     });
 }
 
-/// Losses of target probabilities, and their gradient if it has data.
+/// Losses of target probabilities, under a mask if there is one, and their gradient if it has axes.
 template <class T>
 T probability_losses(const char* function, const operand<const T>& logits, const operand<const T>& targets,
                      const operand<T>& gradient, const wanted_losses<T>& losses,
-                     const batch_cross_entropy_options<T>& options)
+                     const batch_cross_entropy_options<T>& options, const mask<T>* given_mask = nullptr)
 {
     const bool with_gradient = gradient.rank != 0;
     const std::size_t axis = check_axis(function, options.axis, logits.rank);
@@ -261,17 +366,18 @@ T probability_losses(const char* function, const operand<const T>& logits, const
     check_losses_arguments(function, logits, gradient, with_gradient, losses, layout.rows());
     if (with_gradient && views_overlap(gradient, targets)) [[unlikely]]
         fail_views_overlap(function, "gradient", "targets");
-    probability_targets<T> row_loss(layout.rows(), classes, options);
+    const auto masks = masks_of(function, given_mask, logits, axis);
+    probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
 
     return reduce_losses(options, losses, row_loss.total_weight(), [&](double gradient_scale, const auto& take) {
         if (with_gradient)
             for_each_row<true>(rows_along(axis, logits, targets, gradient), data_of<T>(logits, targets, gradient),
                                [&](const pointers<T, 3>& row, std::size_t r) {
-                                   take(r, row_loss(row[0], row[1], classes, row[2], gradient_scale));
+                                   take(r, row_loss(row[0], row[1], row[2], r, gradient_scale));
                                });
         else
             for_each_row<false>(layout, data_of<T>(logits, targets), [&](const pointers<T, 2>& row, std::size_t r) {
-                take(r, row_loss(row[0], row[1], classes, nullptr, gradient_scale));
+                take(r, row_loss(row[0], row[1], nullptr, r, gradient_scale));
             });
     });
 }

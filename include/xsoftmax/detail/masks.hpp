@@ -29,7 +29,7 @@ public:
         if (view.empty()) return;
         check_broadcast(function, argument, view, logits);
         data_ = view.data_handle();
-        const std::size_t missing = logits.rank - view.rank();
+        const std::size_t missing = logits.rank - view.axes();
         const auto stride = [&](std::size_t k) {
             return k < missing || view.extent(k - missing) == 1 ? 0 : view.stride(k - missing);
         };
