@@ -1,9 +1,10 @@
-"""Recomputes the polynomial coefficients and the constants of the exponential function.
+"""Recomputes the polynomial coefficients, the tables and the constants of the exponential function.
 
-    2^r ~= 1 + r*(c1 + r*(c2 + r*(c3 + ...)))   for |r| <= 1.002/2, the constant term being exactly 1
+    2^(r/steps) ~= 1 + r*(c1 + r*(c2 + r*(c3 + ...)))   for |r| <= 1.002/2, the constant term being exactly 1
 
-The coefficients are minimax in the relative error: of degree 6 for float and 11 for double. Further constants are
-log2(e) and ln(2), each as an unevaluated sum of two doubles.
+The coefficients are minimax in the relative error. With 1 step they stand alone; with 8 or 16, they go with a table of
+2^(j/steps), rounded, and of what rounding took from each, as a part of it. Further constants are log2(e) and ln(2), each
+as an unevaluated sum of two doubles.
 
 Method: Remez's exchange algorithm (1934) in decimal arithmetic of 60 digits. Rounding every coefficient of the result
 by itself would multiply the error, so they are rounded by successive refits: c1 is rounded, the others are fitted again
@@ -42,14 +43,19 @@ class Format:
     name: str
     bits: int  # of the significand
     suffix: str  # of C++ literals
+    steps: int  # of the table to an octave
     degree: int
     moves: tuple[int, ...]  # of c1, c2, c3, in units in the last place, as --search finds them
 
 
 FORMATS = (
-    Format("float", 24, "f", 6, (0, 0, 0)),
-    Format("double", 53, "", 11, (0, 0, 0)),
+    Format("float", 24, "f", 1, 6, (0, 0, 0)),
+    Format("float", 24, "f", 8, 3, (0, 0, 0)),
+    Format("float", 24, "f", 16, 3, (0, 0, 0)),
+    Format("double", 53, "", 1, 11, (0, 0, 0)),
+    Format("double", 53, "", 16, 6, (0, 0, 0)),
 )
+TABLE_STEPS = 16  # a table of fewer steps is a part of it
 
 Coefficients = tuple[Decimal, ...]  # c1, c2, ...
 
@@ -122,8 +128,8 @@ def nearby_extremum(coefficients: Coefficients, x: Decimal, low: Decimal, high: 
     return x
 
 
-def grid() -> list[Decimal]:
-    return [HALF_WIDTH * (2 * i + 1 - GRID_POINTS) / (GRID_POINTS - 1) for i in range(GRID_POINTS)]
+def grid(steps: int) -> list[Decimal]:
+    return [HALF_WIDTH / steps * (2 * i + 1 - GRID_POINTS) / (GRID_POINTS - 1) for i in range(GRID_POINTS)]
 
 
 def extrema(coefficients: Coefficients, points: Sequence[Decimal], odd: bool) -> list[Decimal]:
@@ -171,8 +177,8 @@ def solve(rows: list[list[Decimal]]) -> list[Decimal]:
 
 
 @lru_cache(maxsize=None)
-def fit(degree: int, fixed: Coefficients) -> Coefficients:
-    """The coefficients of the smallest maximal relative error among those that begin with `fixed`.
+def fit(degree: int, steps: int, fixed: Coefficients) -> Coefficients:
+    """The coefficients of the smallest maximal relative error among those that begin with `fixed`, by powers of r/steps.
 
     The free part of the polynomial is x^first * q(x). Divided by x^first, this is the approximation by q with the
     weight |x|^first / 2^x, so the error divided by x^first is what alternates: for odd `first`, the sign of x enters.
@@ -182,7 +188,7 @@ def fit(degree: int, fixed: Coefficients) -> Coefficients:
     count = degree - len(fixed) + 1  # of reference points: one more than of free coefficients
     # Chebyshev nodes, but shifted, as a reference must not contain 0, where all polynomials agree.
     nodes = sorted(math.cos(math.pi * (i + 0.25) / count) for i in range(count))
-    reference = [HALF_WIDTH * Decimal(node) for node in nodes]
+    reference = [HALF_WIDTH / steps * Decimal(node) for node in nodes]
     for _ in range(50):
         rows = []
         for i, x in enumerate(reference):
@@ -193,7 +199,7 @@ def fit(degree: int, fixed: Coefficients) -> Coefficients:
         *free, level = solve(rows)
         coefficients = (*fixed, *free)
         # With the reference among the points, there are never too few alternations.
-        points = sorted({*grid(), *reference})
+        points = sorted({*grid(steps), *reference})
         reference = choose_reference(coefficients, extrema(coefficients, points, odd), count)
         largest = max(abs(relative_error(coefficients, x)) for x in reference)
         if largest <= abs(level) * (1 + Decimal("1e-15")):
@@ -206,23 +212,24 @@ def rounded_fit(f: Format, moves: tuple[int, ...]) -> Coefficients:
     while len(fixed) < f.degree:
         k = len(fixed)
         move = moves[k] if k < len(moves) else 0
-        fixed = (*fixed, round_coefficient(fit(f.degree, fixed)[k], f.bits, move))
+        fixed = (*fixed, round_coefficient(fit(f.degree, f.steps, fixed)[k], f.bits, move))
     return fixed
 
 
 # Errors
 
 
-def largest_relative_error(coefficients: Coefficients) -> Decimal:
-    return max(abs(relative_error(coefficients, x)) for x in extrema(coefficients, grid(), odd=False))
+def largest_relative_error(coefficients: Coefficients, steps: int) -> Decimal:
+    return max(abs(relative_error(coefficients, x)) for x in extrema(coefficients, grid(steps), odd=False))
 
 
-def arguments(bits: int) -> list[Fraction]:
-    """Evenly spaced in [-1/2, 1/2], rounded to the format: most have a full significand.
+def arguments(f: Format) -> list[Fraction]:
+    """Evenly spaced in [-1/2, 1/2]/steps, rounded to the format: most have a full significand.
 
     A sample: the largest error over all arguments is somewhat larger than over these.
     """
-    return [round_to_bits(Fraction(i, SIMULATED_STEPS) - Fraction(1, 2), bits) for i in range(SIMULATED_STEPS + 1)]
+    evenly = (Fraction(i, SIMULATED_STEPS) - Fraction(1, 2) for i in range(SIMULATED_STEPS + 1))
+    return [round_to_bits(x / f.steps, f.bits) for x in evenly]
 
 
 def simulated_error(coefficients: Sequence[Fraction], r: Fraction, bits: int) -> float:
@@ -253,11 +260,11 @@ def largest_simulated_error(f: Format, coefficients: Coefficients, points: list[
 
 def objective(f: Format) -> Callable[[Coefficients, float], float]:
     """What the search minimises, as a function of coefficients and of a bound above which it need not be exact."""
-    if f.name == "float":
-        points = arguments(f.bits)
+    if f.name == "float" and f.steps == 1:
+        points = arguments(f)
         return lambda coefficients, bound: largest_simulated_error(f, coefficients, points, bound)
     # A double's rounding errors outweigh its polynomial's: samples would only fit the noise.
-    return lambda coefficients, _: float(largest_relative_error(coefficients))
+    return lambda coefficients, _: float(largest_relative_error(coefficients, f.steps))
 
 
 def search(f: Format) -> tuple[int, ...]:
@@ -283,22 +290,43 @@ def constants() -> dict[str, Decimal]:
 
 
 def literal(x: Decimal, suffix: str) -> str:
+    if x == 0:
+        return "0x0p+0" + suffix
     significand, exponent = float(x).hex().split("p")
     return significand.rstrip("0").rstrip(".") + "p" + exponent + suffix
+
+
+def by_powers_of_r(f: Format) -> list[Decimal]:
+    """The coefficients as the header has them: by powers of r rather than of r/steps, which is a power of two."""
+    return [c / f.steps**k for k, c in enumerate(rounded_fit(f, f.moves), 1)]
+
+
+def table(f: Format) -> list[tuple[Decimal, Decimal]]:
+    """2^(j/TABLE_STEPS), rounded, and what rounding took from it, relative to the rounded."""
+    result = []
+    for j in range(TABLE_STEPS):
+        exact = exp2(Decimal(j) / TABLE_STEPS)
+        rounded = round_coefficient(exact, f.bits, 0)
+        result.append((rounded, round_coefficient(exact / rounded - 1, f.bits, 0) if j else Decimal(0)))
+    return result
 
 
 def print_table() -> None:
     for f in FORMATS:
         coefficients = rounded_fit(f, f.moves)
-        print(f"{f.name}, degree {f.degree}:")
-        for k, c in enumerate(coefficients, 1):
+        print(f"{f.name}, {f.steps} steps, degree {f.degree}:")
+        for k, c in enumerate(by_powers_of_r(f), 1):
             print(f"  c{k:<2} {literal(c, f.suffix)}")
         unit = Decimal(2) ** f.bits
-        unrounded = largest_relative_error(fit(f.degree, ()))
-        print(f"  relative error {largest_relative_error(coefficients) * unit:.5f} * 2^-{f.bits}", end="")
+        unrounded = largest_relative_error(fit(f.degree, f.steps, ()), f.steps)
+        print(f"  relative error {largest_relative_error(coefficients, f.steps) * unit:.5f} * 2^-{f.bits}", end="")
         print(f" ({unrounded * unit:.5f} before rounding)")
-        simulated = largest_simulated_error(f, coefficients, arguments(f.bits), math.inf)
-        print(f"  evaluated with fused multiply-add: {simulated:.5f} ULP at {SIMULATED_STEPS + 1} points")
+        if f.steps == 1:
+            simulated = largest_simulated_error(f, coefficients, arguments(f), math.inf)
+            print(f"  evaluated with fused multiply-add: {simulated:.5f} ULP at {SIMULATED_STEPS + 1} points")
+        if f.steps == TABLE_STEPS:
+            for rounded, residual in table(f):
+                print(f"  {literal(rounded, f.suffix):<24} {literal(residual, f.suffix)}")
     print("constants:")
     for name, value in constants().items():
         print(f"  {name:<12} {literal(value, '')}")
@@ -318,8 +346,12 @@ def check(header: Path) -> int:
         return 1
     expected = {name: literal(value, "") for name, value in constants().items()}
     for f in FORMATS:
-        for k, c in enumerate(rounded_fit(f, f.moves), 1):
-            expected[f"{f.name} c{k}"] = literal(c, f.suffix)
+        for k, c in enumerate(by_powers_of_r(f), 1):
+            expected[f"{f.name}, {f.steps} steps, c{k}"] = literal(c, f.suffix)
+        if f.steps == TABLE_STEPS:
+            for j, (rounded, residual) in enumerate(table(f)):
+                expected[f"{f.name}, table[{j}]"] = literal(rounded, f.suffix)
+                expected[f"{f.name}, residual[{j}]"] = literal(residual, f.suffix)
     missing = {name: text for name, text in expected.items() if float.fromhex(text.rstrip("f")) not in present}
     for name, text in missing.items():
         print(f"{header}: {name} is missing: {text}", file=sys.stderr)
@@ -332,7 +364,7 @@ def confirm_moves() -> int:
     status = 0
     for f in FORMATS:
         best = search(f)
-        print(f"{f.name}: best moves of c1, c2, c3: {best}, recorded: {f.moves}")
+        print(f"{f.name}, {f.steps} steps: best moves of c1, c2, c3: {best}, recorded: {f.moves}")
         if best != f.moves:
             status = 1
     return status

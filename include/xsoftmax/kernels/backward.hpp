@@ -90,7 +90,7 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
     const double lacking = -::expm1(static_cast<double>(horizontal_maximum(dominant_y)));
     const double at_dominant = (lacking * all - others) / temperature;
 
-    const near_maximum<B> reference(T(0), temperature_scale<T>::make(1, 1));
+    const near_maximum<B> reference(T(0), scale_for<B>::make(1, 1));
     const B total(static_cast<T>(all / static_cast<double>(exp_constants<T>::stored_factor)));
     const B inverse(static_cast<T>(1 / temperature)), fixed(static_cast<T>(at_dominant));
     const B dominates_above(sums.dominant == 1 ? static_cast<T>(-ln_2.high) : infinity<T>);

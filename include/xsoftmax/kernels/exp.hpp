@@ -8,11 +8,15 @@
 /// exactly. Relative to its own exponential, which takes the same steps, the maximum's is exactly 1 at every temperature.
 ///
 /// Reduction: Cody & Waite, Software Manual for the Elementary Functions (1980), in base 2; with temperature folded into
-/// the constants. Polynomials: minimax in the relative error (Remez), recomputed by tests/exp2_coefficients.py.
+/// the constants. Tables with what rounding took from their entries: Tang (ACM TOMS 15 (1989)), and Gal & Bachelis (ACM
+/// TOMS 17 (1991)). Polynomials: minimax in the relative error (Remez). Each constant is recomputed by
+/// tests/exp2_coefficients.py.
 
 #include "compiler.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
+
+#include <bit>
 
 namespace xsoftmax::kernels {
 
@@ -35,8 +39,6 @@ struct exp_constants<float> {
     static constexpr float round_to_even_integer = 0x1.8p24f;
     /// Bits of ln 2 in its high part, so that its product with an integer below 2^10 is exact without fused multiply-add.
     static constexpr int ln2_high_bits = 14;
-    static constexpr float coefficients[] = {0x1.62e43p-1f, 0x1.ebfbdcp-3f,  0x1.c6af7ap-5f,
-                                             0x1.3b2dep-7f, 0x1.5f09a4p-10f, 0x1.416d1cp-13f};
 };
 
 template <>
@@ -47,38 +49,136 @@ struct exp_constants<double> {
     static constexpr double stored_factor = 0x1p257;
     static constexpr double cutoff = -880.0;
     static constexpr double round_to_integer = 0x1.8p52;
-    static constexpr double round_to_even_integer = 0x1.8p53;
     static constexpr int ln2_high_bits = 40;
-    static constexpr double coefficients[] = {0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,
-                                              0x1.3b2ab6fba0fa8p-7,  0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13,
-                                              0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20, 0x1.b526091047c74p-24,
-                                              0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
 };
+
+/// 2^(r/Steps) ≈ 1 + r·(c1 + r·(c2 + …)) for |r| ≤ 1/2.
+template <class T, std::size_t Steps>
+inline constexpr T exp2_coefficients[1] = {};
+
+template <>
+inline constexpr float exp2_coefficients<float, 1>[] = {0x1.62e43p-1f, 0x1.ebfbdcp-3f,  0x1.c6af7ap-5f,
+                                                        0x1.3b2dep-7f, 0x1.5f09a4p-10f, 0x1.416d1cp-13f};
+template <>
+inline constexpr float exp2_coefficients<float, 8>[] = {0x1.62e432p-4f, 0x1.ec0c32p-9f, 0x1.c6910cp-14f};
+template <>
+inline constexpr float exp2_coefficients<float, 16>[] = {0x1.62e43p-5f, 0x1.ebfff8p-11f, 0x1.c6acdcp-17f};
+template <>
+inline constexpr double exp2_coefficients<double, 1>[] = {
+    0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,  0x1.3b2ab6fba0fa8p-7,
+    0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13, 0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20,
+    0x1.b526091047c74p-24, 0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
+template <>
+inline constexpr double exp2_coefficients<double, 16>[] = {0x1.62e42fefa39fdp-5,  0x1.ebfbdff82c553p-11,
+                                                           0x1.c6b08d6e8b429p-17, 0x1.3b2ab6fe2c092p-23,
+                                                           0x1.5d89be76cded7p-30, 0x1.430816a9daa33p-37};
+
+/// 2^(j/16), rounded, and what rounding took from it, relative to the rounded.
+template <class T>
+struct exp2_sixteenths;
+
+template <>
+struct exp2_sixteenths<float> {
+    static constexpr float powers[16] = {0x1p+0f,        0x1.0b5586p+0f, 0x1.172b84p+0f, 0x1.2387a6p+0f,
+                                         0x1.306fep+0f,  0x1.3dea64p+0f, 0x1.4bfdaep+0f, 0x1.5ab07ep+0f,
+                                         0x1.6a09e6p+0f, 0x1.7a1148p+0f, 0x1.8ace54p+0f, 0x1.9c4918p+0f,
+                                         0x1.ae89fap+0f, 0x1.c199bep+0f, 0x1.d5818ep+0f, 0x1.ea4afap+0f};
+    static constexpr float residuals[16] = {0x0p+0f,          0x1.8d96d4p-25f,  -0x1.9c0c22p-27f, 0x1.964904p-25f,
+                                            0x1.125002p-25f,  0x1.370be4p-25f,  -0x1.0a355p-25f,  -0x1.00d8acp-27f,
+                                            0x1.26055cp-26f,  -0x1.05cb44p-25f, 0x1.67a1cap-28f,  0x1.a3b5e4p-28f,
+                                            -0x1.f9c304p-27f, -0x1.6961b4p-28f, -0x1.a5217cp-28f, 0x1.61428ep-28f};
+};
+
+template <>
+struct exp2_sixteenths<double> {
+    static constexpr double powers[16] = {0x1p+0,
+                                          0x1.0b5586cf9890fp+0,
+                                          0x1.172b83c7d517bp+0,
+                                          0x1.2387a6e756238p+0,
+                                          0x1.306fe0a31b715p+0,
+                                          0x1.3dea64c123422p+0,
+                                          0x1.4bfdad5362a27p+0,
+                                          0x1.5ab07dd485429p+0,
+                                          0x1.6a09e667f3bcdp+0,
+                                          0x1.7a11473eb0187p+0,
+                                          0x1.8ace5422aa0dbp+0,
+                                          0x1.9c49182a3f09p+0,
+                                          0x1.ae89f995ad3adp+0,
+                                          0x1.c199bdd85529cp+0,
+                                          0x1.d5818dcfba487p+0,
+                                          0x1.ea4afa2a490dap+0};
+    static constexpr double residuals[16] = {0x0p+0,
+                                             0x1.79aa65d837b6dp-54,
+                                             -0x1.01b15eaa59348p-55,
+                                             0x1.68efde3a8a894p-54,
+                                             0x1.34d754db0abb6p-55,
+                                             0x1.59f48a72a4c6dp-55,
+                                             0x1.690cebb7aafbp-56,
+                                             0x1.063e1e21c5409p-54,
+                                             -0x1.3b3efbf5e2228p-54,
+                                             -0x1.b32dcb94da51dp-56,
+                                             0x1.db72fc1f0eab4p-55,
+                                             0x1.1affc2b91ce27p-56,
+                                             0x1.c1a7792cb3387p-55,
+                                             0x1.36eae30af0cb3p-56,
+                                             0x1.4a385a63d07a7p-56,
+                                             -0x1.ff7128fd391fp-55};
+};
+
+/// Entry j stands for 2^(j/Steps). The powers are bit patterns from which j·2^(the place of the lowest exponent bit)/Steps
+/// has been taken: adding k, shifted to where its multiples of Steps meet the exponent, makes 2^(k/Steps) of entry
+/// k mod Steps.
+template <class T, std::size_t Steps>
+struct exp2_table {
+    alignas(64) T powers[Steps];
+    alignas(64) T residuals[Steps];
+
+    static constexpr exp2_table make()
+    {
+        using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+        exp2_table table{};
+        for (std::size_t j = 0; j < Steps; ++j) {
+            const std::size_t entry = j * (16 / Steps);
+            const bits step = (bits(1) << exp_constants<T>::mantissa_bits) / Steps;
+            table.powers[j] =
+                std::bit_cast<T>(static_cast<bits>(std::bit_cast<bits>(exp2_sixteenths<T>::powers[entry]) - j * step));
+            table.residuals[j] = exp2_sixteenths<T>::residuals[entry];
+        }
+        return table;
+    }
+};
+
+template <class T, std::size_t Steps>
+alignas(64) inline constexpr exp2_table<T, Steps> exp2_table_of = exp2_table<T, Steps>::make();
+
+/// The table's steps to an octave; 1 where the instruction set has no quick look-up, and the polynomial stands alone.
+template <class B>
+inline constexpr std::size_t exp2_steps = table_size<B> == 0 ? 1 : table_size<B>;
 
 inline constexpr extended log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
 inline constexpr extended ln_2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
 
-/// 2^r for |r| ≤ 1/2; 2^0 is exactly 1.
-template <class B>
-XSOFTMAX_ALWAYS_INLINE B exp2_fraction(B r)
+/// c1 + r·(c2 + …)
+template <std::size_t Steps, class B>
+XSOFTMAX_ALWAYS_INLINE B exp2_slope(B r)
 {
     using T = value_of<B>;
-    constexpr auto& c = exp_constants<T>::coefficients;
+    constexpr auto& c = exp2_coefficients<T, Steps>;
     constexpr std::size_t degree = sizeof(c) / sizeof(T);
     B y(c[degree - 1]);
     XSOFTMAX_UNROLL
     for (std::size_t k = 2; k <= degree; ++k) y = multiply_add(y, r, B(c[degree - k]));
-    return multiply_add(y, r, B(T(1)));
+    return y;
 }
 
 /// A temperature as the kernels use it: constants for u·x/T' with T' = T·unit, where `unit` is a power of two that keeps
-/// everything in range.
-template <class T>
+/// everything in range. Powers of two are counted in steps, of which an octave has `Steps`.
+template <class T, std::size_t Steps>
 struct temperature_scale {
     double unit;
     wide<T> temperature;   ///< T' = T·unit
     wide<T> inverse;       ///< 1/T'
-    split<T> log2_e_over;  ///< log2(e)/T'
+    split<T> log2_e_over;  ///< Steps·log2(e)/T'
     split<T> ln_2_times;   ///< T'·ln 2, the high part short
     T cutoff;              ///< x − maximum below it is negligible
 
@@ -89,20 +189,24 @@ struct temperature_scale {
     /// them integers stay short enough for the products with ln_2_times.high.
     XSOFTMAX_ALWAYS_INLINE bool is_near(T maximum) const
     {
-        const T powers_of_two = maximum * log2_e_over.high;
-        return powers_of_two * powers_of_two <= near_limit * near_limit;
+        const T steps = maximum * log2_e_over.high;
+        return steps * steps <= near_limit * near_limit;
     }
 
     /// The same for each of a batch of maxima.
     template <class B>
     XSOFTMAX_ALWAYS_INLINE bool are_near(B maxima) const
     {
-        const B powers_of_two = maxima * B(log2_e_over.high);
-        return count_true<B>(powers_of_two * powers_of_two <= B(near_limit * near_limit)) == B::size;
+        const B steps = maxima * B(log2_e_over.high);
+        return count_true<B>(steps * steps <= B(near_limit * near_limit)) == B::size;
     }
 
-    static constexpr T near_limit = sizeof(T) == 4 ? T(512) : T(4096);
+    static constexpr T near_limit = static_cast<T>(Steps) * (sizeof(T) == 4 ? T(512) : T(4096));
 };
+
+/// As batches B want it.
+template <class B>
+using scale_for = temperature_scale<value_of<B>, exp2_steps<B>>;
 
 /// The leading `bits` bits of x.
 XSOFTMAX_ALWAYS_INLINE constexpr double leading_bits(double x, int bits)
@@ -120,28 +224,32 @@ XSOFTMAX_ALWAYS_INLINE constexpr split<T> split_ln_2(wide<T> ln_2_times)
     return {static_cast<T>(high), static_cast<T>((x.high - high) + x.low)};
 }
 
-template <class T>
-inline constexpr temperature_scale<T> unit_temperature = {
+/// log2(e)·Steps, exactly.
+template <std::size_t Steps>
+inline constexpr extended steps_to_e = {log2_e.high* Steps, log2_e.low* Steps};
+
+template <class T, std::size_t Steps>
+inline constexpr temperature_scale<T, Steps> unit_temperature = {
     1,
     wide_from<T>(1.0),
     wide_from<T>(1.0),
-    split_into<T>(wide_from<T>(log2_e)),
+    split_into<T>(wide_from<T>(steps_to_e<Steps>)),
     split_ln_2<T>(wide_from<T>(ln_2)),
     exp_constants<T>::cutoff,
 };
 
-template <class T>
-XSOFTMAX_ALWAYS_INLINE temperature_scale<T> temperature_scale<T>::make(double temperature, double unit)
+template <class T, std::size_t Steps>
+XSOFTMAX_ALWAYS_INLINE temperature_scale<T, Steps> temperature_scale<T, Steps>::make(double temperature, double unit)
 {
     const double scaled = temperature * unit;
     // The divisions would stand at the head of a short row's chain of dependent operations: 5 of its 20 ns.
     if (temperature == 1 && unit == 1) [[likely]]
-        return unit_temperature<T>;
+        return unit_temperature<T, Steps>;
     temperature_scale s;
     s.unit = unit;
     s.temperature = wide_from<T>(scaled);
     s.inverse = wide_from<T>(1.0) / s.temperature;
-    s.log2_e_over = split_into<T>(wide_from<T>(log2_e) / s.temperature);
+    s.log2_e_over = split_into<T>(wide_from<T>(steps_to_e<Steps>) / s.temperature);
     s.ln_2_times = split_ln_2<T>(wide_from<T>(ln_2) * s.temperature);
     s.cutoff = exp_constants<T>::cutoff * static_cast<T>(scaled);
     return s;
@@ -167,49 +275,73 @@ XSOFTMAX_ALWAYS_INLINE double far_unit(double temperature)
     return 0x1p-900;
 }
 
-/// x/T'·log2 e − n, given −n: the step that differs with and without fused multiply-add.
+/// x/T'·log2 e − n in steps, given −n: what differs with and without fused multiply-add.
 /// Without it, n·ln2_high is exact because ln2_high is short, and so is its difference from x.
 template <class B>
-XSOFTMAX_ALWAYS_INLINE B reduced(B x, B minus_n, const temperature_scale<value_of<B>>& s)
+XSOFTMAX_ALWAYS_INLINE B reduced(B x, B minus_n, const scale_for<B>& s)
 {
     if constexpr (has_fused_multiply_add<arch_of<B>>) {
         const B r = multiply_add(x, B(s.log2_e_over.high), minus_n);
         return multiply_add(x, B(s.log2_e_over.low), r);
     }
     else {
+        static_assert(exp2_steps<B> == 1);
         const B r = (x + minus_n * B(s.ln_2_times.high)) + minus_n * B(s.ln_2_times.low);
         return r * B(s.log2_e_over.high);
     }
 }
 
-/// A number whose bits, shifted into the exponent, are 2^(n + stored_exponent), where n was added to it.
-template <class T>
-inline constexpr T exponent_base = exp_constants<T>::round_to_integer +
-                                   static_cast<T>(exp_constants<T>::exponent_bias + exp_constants<T>::stored_exponent);
-
-/// 2^stored_exponent·exp(difference/T) from the pieces of its argument; exactly 0 below the cutoff; NaN stays NaN.
-/// Negligible elements are selected rather than clamped: what xsimd::max does with a NaN differs between its versions. And
-/// the power is multiplied by rather than added to the exponent, which could turn a NaN into a number.
+/// Added to a number of steps n, it rounds that to an integer, and shifted into the exponent (into_exponent) the sum's bits
+/// are those of 2^(n/steps + stored_exponent), but for what a table's entry has of them.
 template <class B>
-XSOFTMAX_ALWAYS_INLINE B assemble(mask_of<B> negligible, B fraction_power, B power_bits)
+inline constexpr value_of<B> exponent_base =
+    exp_constants<value_of<B>>::round_to_integer +
+    static_cast<value_of<B>>(static_cast<int>(exp2_steps<B>) * exp_constants<value_of<B>>::stored_exponent +
+                             (exp2_steps<B> == 1 ? exp_constants<value_of<B>>::exponent_bias : 0));
+
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B into_exponent(B counted)
 {
-    const B power = shift_bits_left<exp_constants<value_of<B>>::mantissa_bits>(power_bits);
-    return zero_where(negligible, B(fraction_power * power));
+    constexpr int steps_bits = exp2_steps<B> == 16 ? 4 : exp2_steps<B> == 8 ? 3 : 0;
+    return shift_bits_left<exp_constants<value_of<B>>::mantissa_bits - steps_bits>(counted);
 }
 
-/// What can be known of an exponential before the maximum is: x/T·log2 e = n + r. In short rows this hides the polynomial
-/// behind the search for the maximum.
+/// 2^stored_exponent·exp(x/T) as two factors: one that lacks nothing but a power of two, which is in the other. In short
+/// rows this hides nearly everything behind the search for the maximum.
 template <class B>
 struct exponential_parts {
-    B power_bits;      ///< exponent_base + n
-    B fraction_power;  ///< 2^r
+    B fraction;  ///< 2^(r/steps), or with a table what it, and the entry's residual, add to 1
+    B power;     ///< 2^(n/steps + stored_exponent)
 
-    XSOFTMAX_ALWAYS_INLINE static exponential_parts of(B x, const temperature_scale<value_of<B>>& scale)
+    /// With `offset` = exponent_base, or that many steps less.
+    XSOFTMAX_ALWAYS_INLINE static exponential_parts of(B x, B offset, const scale_for<B>& scale)
     {
-        const B rounder(exp_constants<value_of<B>>::round_to_integer);
-        const B rounded = multiply_add(x, B(scale.log2_e_over.high), rounder);
-        return {rounded + B(exponent_base<value_of<B>> - exp_constants<value_of<B>>::round_to_integer),
-                exp2_fraction(reduced(x, rounder - rounded, scale))};
+        using T = value_of<B>;
+        constexpr std::size_t steps = exp2_steps<B>;
+        const B counted = multiply_add(x, B(scale.log2_e_over.high), offset);
+        const B r = reduced(x, offset - counted, scale);
+        if constexpr (steps == 1)
+            return {multiply_add(exp2_slope<1>(r), r, B(T(1))), into_exponent(counted)};
+        else {
+            constexpr auto& table = exp2_table_of<T, steps>;
+            return {multiply_add(exp2_slope<steps>(r), r, look_up(table.residuals, counted)),
+                    add_bits(look_up(table.powers, counted), into_exponent(counted))};
+        }
+    }
+
+    XSOFTMAX_ALWAYS_INLINE static exponential_parts of(B x, const scale_for<B>& scale)
+    {
+        return of(x, B(exponent_base<B>), scale);
+    }
+
+    /// Their product; exactly 0 where negligible. NaN stays NaN: the fraction is one, whatever has become of its power.
+    /// Negligible elements are selected rather than clamped: what xsimd::max does with a NaN differs between its versions.
+    XSOFTMAX_ALWAYS_INLINE B product(mask_of<B> negligible) const
+    {
+        if constexpr (exp2_steps<B> == 1)
+            return zero_where(negligible, B(fraction * power));
+        else
+            return zero_where(negligible, multiply_add(fraction, power, power));
     }
 };
 
@@ -218,32 +350,34 @@ struct exponential_parts {
 /// With x/T·log2 e = n + r, and n' for the maximum, this is 2^(n − n')·2^r: relative to a power of two near the maximum's
 /// own exponential, which is divided out with the sum. Integers subtract exactly, and x is never rounded. n' is even, and
 /// so is exponent_base: whether or not the maximum is known already, ties of n round alike, and all bits are the same.
+/// All are counted in steps, of which n' is whole octaves.
 template <class B>
 class near_maximum {
     using T = value_of<B>;
 
 public:
-    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const temperature_scale<T>& scale) : near_maximum(B(maximum), scale)
+    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const scale_for<B>& scale) : near_maximum(B(maximum), scale)
     {
         value_ = maximum;
     }
 
     /// A maximum for each lane, where the lanes are rows; value() is then not to be asked for.
-    XSOFTMAX_ALWAYS_INLINE near_maximum(B maximum, const temperature_scale<T>& scale)
+    XSOFTMAX_ALWAYS_INLINE near_maximum(B maximum, const scale_for<B>& scale)
         : maximum_(maximum), scale_(scale), cutoff_(maximum + B(scale.cutoff))
     {
-        const B rounder(exp_constants<T>::round_to_even_integer);
-        n_ = multiply_add(maximum_, B(scale.log2_e_over.high), rounder) - rounder;
-        offset_ = B(exponent_base<T>) - n_;
+        constexpr T multiple = exp2_steps<B> == 1 ? T(2) : static_cast<T>(exp2_steps<B>);
+        const B rounder(exp_constants<T>::round_to_integer * multiple);
+        const B n = multiply_add(maximum_, B(scale.log2_e_over.high), rounder) - rounder;
+        offset_ = B(exponent_base<B>) - n;
     }
 
     /// One row of those whose maxima share a batch: what was computed for all of them together is not computed again.
-    XSOFTMAX_ALWAYS_INLINE near_maximum(B maximum, B cutoff, B offset, const temperature_scale<T>& scale)
+    XSOFTMAX_ALWAYS_INLINE near_maximum(B maximum, B cutoff, B offset, const scale_for<B>& scale)
         : maximum_(maximum), scale_(scale), cutoff_(cutoff), offset_(offset)
     {
     }
 
-    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, T cutoff, T offset, const temperature_scale<T>& scale)
+    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, T cutoff, T offset, const scale_for<B>& scale)
         : value_(maximum), maximum_(maximum), scale_(scale), cutoff_(cutoff), offset_(offset)
     {
     }
@@ -253,14 +387,14 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
     {
-        const B power_bits = multiply_add(x, B(scale_.log2_e_over.high), offset_);
-        return assemble(x < cutoff_, exp2_fraction(reduced(x, offset_ - power_bits, scale_)), power_bits);
+        return exponential_parts<B>::of(x, offset_, scale_).product(x < cutoff_);
     }
 
     /// The same from its parts.
     XSOFTMAX_ALWAYS_INLINE B exponential(B x, const exponential_parts<B>& parts) const
     {
-        return assemble(x < cutoff_, parts.fraction_power, parts.power_bits - n_);
+        const B by = subtract_bits(into_exponent(offset_), into_exponent(B(exponent_base<B>)));
+        return exponential_parts<B>{parts.fraction, add_bits(parts.power, by)}.product(x < cutoff_);
     }
 
     /// The exponential of the maximum itself, as it enters the sum.
@@ -276,14 +410,13 @@ public:
     /// x − maximum, in the scale's units.
     XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return x - maximum_; }
 
-    XSOFTMAX_ALWAYS_INLINE const temperature_scale<T>& scale() const { return scale_; }
+    XSOFTMAX_ALWAYS_INLINE const scale_for<B>& scale() const { return scale_; }
 
 private:
     T value_ = 0;
     B maximum_;
-    temperature_scale<T> scale_;
+    scale_for<B> scale_;
     B cutoff_;
-    B n_ = B(T(0));       // n'
     B offset_ = B(T(0));  // exponent_base − n'
 };
 
@@ -296,7 +429,7 @@ class far_maximum {
 public:
     /// Powers of two whose product is the scale's unit: one keeps x − maximum from overflowing, the other lifts
     /// differences at tiny temperatures.
-    XSOFTMAX_ALWAYS_INLINE far_maximum(T maximum, const temperature_scale<T>& scale)
+    XSOFTMAX_ALWAYS_INLINE far_maximum(T maximum, const scale_for<B>& scale)
         : value_(maximum),
           maximum_(maximum),
           scale_(scale),
@@ -310,9 +443,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
     {
         const B d = difference(x);
-        const B base(exponent_base<T>);
-        const B power_bits = multiply_add(d, B(scale_.log2_e_over.high), base);
-        return assemble(d < cutoff_, exp2_fraction(reduced(d, base - power_bits, scale_)), power_bits);
+        return exponential_parts<B>::of(d, scale_).product(d < cutoff_);
     }
 
     XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return exp_constants<T>::stored_factor; }
@@ -325,12 +456,12 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return multiply_add(x, shrink_, shift_) * lift_; }
 
-    XSOFTMAX_ALWAYS_INLINE const temperature_scale<T>& scale() const { return scale_; }
+    XSOFTMAX_ALWAYS_INLINE const scale_for<B>& scale() const { return scale_; }
 
 private:
     T value_;
     B maximum_;
-    temperature_scale<T> scale_;
+    scale_for<B> scale_;
     B shrink_;
     B lift_;
     B shift_;
@@ -344,7 +475,7 @@ class lifted_near_maximum {
     using T = value_of<B>;
 
 public:
-    XSOFTMAX_ALWAYS_INLINE lifted_near_maximum(T maximum, const temperature_scale<T>& scale)
+    XSOFTMAX_ALWAYS_INLINE lifted_near_maximum(T maximum, const scale_for<B>& scale)
         : far_(maximum, scale), unit_(static_cast<T>(scale.unit)), near_(static_cast<T>(maximum * scale.unit), scale)
     {
     }
@@ -355,7 +486,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return far_.is_maximum(x); }
     XSOFTMAX_ALWAYS_INLINE double value() const { return far_.value(); }
     XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return far_.difference(x); }
-    XSOFTMAX_ALWAYS_INLINE const temperature_scale<T>& scale() const { return far_.scale(); }
+    XSOFTMAX_ALWAYS_INLINE const scale_for<B>& scale() const { return far_.scale(); }
 
 private:
     far_maximum<B> far_;

@@ -19,7 +19,7 @@ inline constexpr std::size_t inner_axis_vectors = 4;
 template <std::size_t Vectors, class B, class Window, class Operation>
 XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation& operation, const value_of<B>* logits, std::ptrdiff_t step,
                                              std::ptrdiff_t output_step, std::size_t n, Window first,
-                                             const temperature_scale<value_of<B>> scale)
+                                             const scale_for<B> scale)
 {
     using T = value_of<B>;
     static_assert(Operation::sums == 1);
@@ -126,7 +126,7 @@ XSOFTMAX_NEVER_INLINE void inner_axis(Operation operation, const T* logits, std:
                                       const Refused& refused)
 {
     using B = xsimd::batch<T, Arch>;
-    const auto scale = temperature_scale<T>::make(temperature, 1);
+    const auto scale = scale_for<B>::make(temperature, 1);
     std::size_t r = 0;
     for (; rows - r >= inner_axis_vectors * B::size; r += inner_axis_vectors * B::size)
         if (!inner_axis_panel<inner_axis_vectors, B>(operation, logits, step, output_step, n, whole_window<B>{r},

@@ -98,7 +98,7 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         visit(last, end);
     };
 
-    const auto scale = temperature_scale<T>::make(temperature, 1);
+    const auto scale = scale_for<B>::make(temperature, 1);
     B x[Vectors];
     exponential_parts<B> parts[Vectors];
     B best(-infinity<T>);

@@ -25,8 +25,7 @@ inline constexpr std::size_t short_rows_vectors = 4;
 /// One group: B::size rows of `Vectors` vectors. `logits(r)` points to row r, `operation(r)` is what to do with it.
 template <std::size_t Vectors, class B, class Logits, class Operations>
 XSOFTMAX_ALWAYS_INLINE void short_rows_group(std::size_t first_row, std::size_t n, double temperature,
-                                             const temperature_scale<value_of<B>> scale, const Logits logits,
-                                             const Operations operations)
+                                             const scale_for<B> scale, const Logits logits, const Operations operations)
 {
     using T = value_of<B>;
     using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
@@ -158,7 +157,7 @@ XSOFTMAX_NEVER_INLINE std::size_t short_rows_of(std::size_t rows, std::size_t n,
                                                 const Logits& logits, const Operations& operations)
 {
     using B = xsimd::batch<T, Arch>;
-    const auto scale = temperature_scale<T>::make(temperature, 1);
+    const auto scale = scale_for<B>::make(temperature, 1);
     std::size_t r = 0;
     for (; rows - r >= B::size; r += B::size)
         short_rows_group<Vectors, B>(r, n, temperature, scale, logits, operations);

@@ -110,16 +110,28 @@ XSOFTMAX_ALWAYS_INLINE B zero_where(mask_of<B> condition, B value)
         return where(condition, B(value_of<B>(0)), value);
 }
 
+/// The bits of `x`, as a batch of integers.
+template <class Integers, class B>
+XSOFTMAX_ALWAYS_INLINE Integers bits_of(B x)
+{
+#if XSIMD_VERSION_MAJOR < 9
+    return xsimd::bitwise_cast<Integers>(x);
+#else
+    return xsimd::bitwise_cast<typename Integers::value_type>(x);
+#endif
+}
+
 /// The float whose bits are what `change` makes of the bits of `x`, a batch of integers.
 template <class B, class Change>
 XSOFTMAX_ALWAYS_INLINE B with_bits(B x, Change&& change)
 {
     using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
     using integers = xsimd::batch<integer, arch_of<B>>;
+    const integers changed = change(bits_of<integers>(x));
 #if XSIMD_VERSION_MAJOR < 9
-    return xsimd::bitwise_cast<B>(integers(change(xsimd::bitwise_cast<integers>(x))));
+    return xsimd::bitwise_cast<B>(changed);
 #else
-    return xsimd::bitwise_cast<value_of<B>>(integers(change(xsimd::bitwise_cast<integer>(x))));
+    return xsimd::bitwise_cast<value_of<B>>(changed);
 #endif
 }
 
@@ -128,6 +140,19 @@ template <int Bits, class B>
 XSOFTMAX_ALWAYS_INLINE B shift_bits_left(B x)
 {
     return with_bits(x, [](auto bits) XSOFTMAX_INLINE_LAMBDA { return bits << Bits; });
+}
+
+/// The bits of `a` and `b`, added or subtracted as integers.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B add_bits(B a, B b)
+{
+    return with_bits(a, [b](auto bits) XSOFTMAX_INLINE_LAMBDA { return bits + bits_of<decltype(bits)>(b); });
+}
+
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B subtract_bits(B a, B b)
+{
+    return with_bits(a, [b](auto bits) XSOFTMAX_INLINE_LAMBDA { return bits - bits_of<decltype(bits)>(b); });
 }
 
 /// x with the lower half of its significand cut off.
@@ -295,6 +320,47 @@ XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
         alignas(B) value_of<B> lanes[B::size];
         x.store_aligned(lanes);
         for (std::size_t k = 0; k < count; ++k) to[k] = static_cast<Stored>(lanes[k]);
+    }
+}
+
+// ---- Tables in registers ---------------------------------------------------------------------------------------------
+
+/// How many entries a table has that look_up finds in an instruction; 0 where there is none. xsimd 8.1 has no swizzle at
+/// run time, and 14.3 takes 17 instructions for AVX2's.
+template <class B>
+inline constexpr std::size_t table_size = is_avx512<arch_of<B>> ? 16
+                                          : std::is_base_of_v<xsimd::fma3<xsimd::avx2>, arch_of<B>> &&
+                                                  sizeof(value_of<B>) == 4
+                                              ? 8
+                                              : 0;
+
+/// table[k mod table_size<B>] for the integer k in the low bits of each lane.
+template <class B, std::size_t Size>
+XSOFTMAX_ALWAYS_INLINE B look_up(const value_of<B> (&table)[Size], B index)
+{
+    using arch = arch_of<B>;
+    using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
+    using integers = xsimd::batch<integer, arch>;
+    const integers k = bits_of<integers>(index);
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(integer) == 4 && Size == 16)
+        return B(_mm512_permutexvar_ps(k, _mm512_load_ps(table)));
+    else if constexpr (is_avx512<arch> && sizeof(integer) == 8 && Size == 16)
+        return B(_mm512_permutex2var_pd(_mm512_load_pd(table), k, _mm512_load_pd(table + 8)));
+    else
+#endif
+#if defined(__AVX2__)
+        if constexpr (is_avx<arch> && sizeof(integer) == 4 && Size == 8)
+        return B(_mm256_permutevar8x32_ps(_mm256_load_ps(table), k));
+    else
+#endif
+    {
+        alignas(integers) integer entries[B::size];
+        alignas(B) value_of<B> lanes[B::size];
+        k.store_aligned(entries);
+        for (std::size_t lane = 0; lane < B::size; ++lane)
+            lanes[lane] = table[static_cast<std::size_t>(entries[lane]) % Size];
+        return B::load_aligned(lanes);
     }
 }
 

@@ -156,7 +156,7 @@ XSOFTMAX_COLD void far_row(Operation& operation, const T* logits, std::size_t n,
 {
     using B = xsimd::batch<C, Arch>;
     if (!(maximum - maximum == 0)) return undefined_row(operation, logits, n, static_cast<double>(maximum));
-    const auto scale = temperature_scale<C>::make(temperature, far_unit<C>(temperature));
+    const auto scale = scale_for<B>::make(temperature, far_unit<C>(temperature));
     // Rows of float that are computed in double have digits to spare.
     if constexpr (std::is_same_v<T, double>)
         if (!is_ordinary<C>(temperature) && scale.is_near(maximum * scale.unit))
@@ -169,7 +169,7 @@ template <class Arch, class Operation, class T>
 XSOFTMAX_NEVER_INLINE void three_pass(Operation& operation, const T* logits, std::size_t n, double temperature)
 {
     using B = xsimd::batch<T, Arch>;
-    const auto scale = temperature_scale<T>::make(temperature, 1);
+    const auto scale = scale_for<B>::make(temperature, 1);
     const T maximum = row_maximum<B>(logits, n);
     if (!scale.is_near(maximum)) [[unlikely]]
         return far_row<T, Arch>(operation, logits, n, temperature, maximum);
