@@ -34,6 +34,11 @@ struct exp_constants<float> {
     static constexpr float stored_factor = 0x1p65f;
     /// Smaller exponentials than e^cutoff are taken as 0. 2^24 of them would not reach the smallest denormal.
     static constexpr float cutoff = -128.9f;
+    /// How far a guess at the maximum may be off (is_good_guess): the sum of 2^24 exponentials is then below 2^119, so that
+    /// the low part of its reciprocal is still normal, and nothing above the smallest denormal is cut off.
+    static constexpr float guess_limit = 20;
+    /// The sum of a row of up to 128 elements tells that its maximum is not too far below the guess.
+    static constexpr float least_sum_of_guess = 0x1p43f;
     /// 1.5·2^23: adding it to a small number rounds that to an integer, which its low bits then hold.
     static constexpr float round_to_integer = 0x1.8p23f;
     static constexpr float round_to_even_integer = 0x1.8p24f;
@@ -48,6 +53,7 @@ struct exp_constants<double> {
     static constexpr int stored_exponent = 257;
     static constexpr double stored_factor = 0x1p257;
     static constexpr double cutoff = -880.0;
+    static constexpr double guess_limit = 100;
     static constexpr double round_to_integer = 0x1.8p52;
     static constexpr int ln2_high_bits = 40;
 };
@@ -199,6 +205,20 @@ struct temperature_scale {
     {
         const B steps = maxima * B(log2_e_over.high);
         return count_true<B>(steps * steps <= B(near_limit * near_limit)) == B::size;
+    }
+
+    /// May exponentials be relative to `guess` where the maximum is `top`? What is stored must neither overflow nor be cut
+    /// off where it matters. Not if either is NaN.
+    XSOFTMAX_ALWAYS_INLINE bool is_good_guess(T guess, T top) const
+    {
+        const T off = top - guess;
+        return off * off <= guess_limit() * guess_limit();
+    }
+
+    /// How far it may be off.
+    XSOFTMAX_ALWAYS_INLINE T guess_limit() const
+    {
+        return cutoff * (exp_constants<T>::guess_limit / exp_constants<T>::cutoff);
     }
 
     static constexpr T near_limit = static_cast<T>(Steps) * (sizeof(T) == 4 ? T(512) : T(4096));

@@ -78,8 +78,7 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation& operation, const value_o
         for_each([&](std::size_t k, auto window)
                      XSOFTMAX_INLINE_LAMBDA { running[k].add(visit_element(i, k, window)); });
 
-    using coefficients = decltype(operation.template finish<T, by_reciprocal>(row_totals<T, 1>{}, whole));
-    constexpr std::size_t count = sizeof(coefficients) / sizeof(T);
+    constexpr std::size_t count = std::extent_v<decltype(operation.template finish<T>(row_totals<T, 1>{}, whole).part)>;
     alignas(B) T lanes[Vectors][count][B::size];
     for (std::size_t k = 0; k < Vectors; ++k) {
         const near_maximum<B> reference(tops[k], scale);
@@ -91,24 +90,15 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation& operation, const value_o
         for (std::size_t lane = 0; lane < B::size; ++lane) {
             row_totals<T, 1> row{{totals[lane]}, static_cast<std::size_t>(won[lane]), T(0)};
             if constexpr (Operation::counts_winners) row.own = own[lane];
-            const coefficients c = operation.template finish<T, by_reciprocal>(row, reference);
-            if constexpr (count == 1)
-                lanes[k][0][lane] = c;
-            else {
-                lanes[k][0][lane] = c.high;
-                lanes[k][1][lane] = c.low;
-            }
+            const auto of_row = operation.template finish<T>(row, reference);
+            for (std::size_t j = 0; j < count; ++j) lanes[k][j][lane] = of_row.part[j];
         }
     }
     for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
         const near_maximum<B> reference(tops[k], cutoff[k], offset[k], scale);
-        const auto result = [&] {
-            if constexpr (count == 1)
-                return operation.template writer<B, by_reciprocal>(B(B::load_aligned(lanes[k][0])), reference);
-            else
-                return operation.template writer<B, by_reciprocal>(
-                    lanes_of_split<B>{B::load_aligned(lanes[k][0]), B::load_aligned(lanes[k][1])}, reference);
-        }();
+        coefficients<B, count> of_rows;
+        for (std::size_t j = 0; j < count; ++j) of_rows.part[j] = B::load_aligned(lanes[k][j]);
+        const auto result = operation.template writer<B>(of_rows, reference);
         for (std::size_t j = 0; j < n; ++j) {
             T* const to = at(operation.output, output_step, j);
             const B value = Operation::uses_exponentials ? B(window.load_from(to, T(0)))

@@ -12,8 +12,9 @@
 ///     counts_winners        does it want to know of the winners (the elements equal to the maximum)?
 ///     add_up(x, e, max, window, terms)   the terms of one vector: logits x, exponentials e = 2^stored_exponent·exp(…)
 ///     kept(x, e, max)       what the writing sweep wants to know of an exponential
-///     finish<C, Division>(totals, max)    from row_totals to the row's coefficients, which writing needs, if it writes
-///     writer<B, Division>(coefficients, max)    from them to result(value, window) for each vector, value being kept(…), or x
+///     finish<C>(totals, max)    from row_totals to the row's coefficients, which writing needs, if it writes
+///     writer<B>(coefficients, max)    from those, as batches, to result(value, window) for each vector, value being
+///                           kept(…), or x
 ///     complete()            after the last vector was written
 ///     at_zero(maximum, winners)          the limit of temperature 0: what the winners get, and the others
 ///     undefined(maximum)    the row has no finite maximum: +inf, −inf, or NaN where any element is NaN
@@ -66,28 +67,24 @@ struct softmax_operation {
         return e;
     }
 
-    template <class C, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE split<C> finish(const row_totals<C, sums>& totals, const Maximum&) const
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE auto finish(const row_totals<C, sums>& totals, const Maximum&) const
     {
-        return Division::template divisor<C>(totals.sums[0]);
+        return by_reciprocal::of<C>(totals.sums[0]);
     }
 
-    /// finish() for as many rows as a vector has lanes, from the lanes' sums.
-    template <class B, class Division, class Lanes>
-    XSOFTMAX_ALWAYS_INLINE static auto divisors(const Lanes& totals) requires requires
+    /// finish() for as many rows as a batch has lanes, from the lanes' sums.
+    template <class B, class Lanes>
+    XSOFTMAX_ALWAYS_INLINE static auto finish_lanes(const Lanes& totals)
     {
-        Division::template divisors<B>(totals);
-    }
-    {
-        return Division::template divisors<B>(totals);
+        return by_reciprocal::of_lanes<B>(totals);
     }
 
-    /// From one row's coefficients, or from those of a row in each lane.
-    template <class B, class Division, class Divisor, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static auto writer(const Divisor& divisor, const Maximum&)
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const coefficients<B, 2>& sum, const Maximum&)
     {
-        return [high = B(divisor.high), low = B(divisor.low)](B e, auto) XSOFTMAX_INLINE_LAMBDA {
-            return Division::divide(e, high, low);
+        return [sum](B e, auto) XSOFTMAX_INLINE_LAMBDA {
+            return by_reciprocal::divide(e, sum);
         };
     }
 
@@ -160,20 +157,20 @@ struct log_softmax_operation {
     }
 
     /// −log Σ exp((x − maximum)/T)
-    template <class C, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE C finish(const row_totals<C, sums>& totals, const Maximum&) const
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE coefficients<C, 1> finish(const row_totals<C, sums>& totals, const Maximum&) const
     {
-        return static_cast<C>(-to_double(split_sums<C>(totals).logarithm()));
+        return {static_cast<C>(-to_double(split_sums<C>(totals).logarithm()))};
     }
 
     /// (x − maximum)/T − log Σ exp((x − maximum)/T): both terms have the same sign, so nothing cancels.
-    template <class B, class Division, class Shift, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static auto writer(const Shift& negative_log_sum, const Maximum& maximum)
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const coefficients<B, 1>& negative_log_sum, const Maximum& maximum)
     {
         using C = value_of<B>;
         const auto inverse = split_into<C>(maximum.scale().inverse);
         const bool undivided = inverse.high == C(1) && inverse.low == C(0);
-        return [maximum, undivided, high = B(inverse.high), low = B(inverse.low), shift = B(negative_log_sum)](
+        return [maximum, undivided, high = B(inverse.high), low = B(inverse.low), shift = negative_log_sum.part[0]](
                    B x, auto) XSOFTMAX_INLINE_LAMBDA {
             const B d = maximum.difference(x);
             if (undivided) return B(d + shift);
@@ -208,7 +205,7 @@ struct log_sum_exp_operation {
         terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
-    template <class C, class Division, class Maximum>
+    template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
         result = to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals).logarithm());
@@ -257,7 +254,7 @@ struct index_loss_operation {
         terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
     }
 
-    template <class C, class Division, class Maximum>
+    template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
         const split_sums<C> row(totals);
@@ -288,10 +285,10 @@ struct index_gradient_operation : index_loss_operation {
     }
 
     /// What exponentials are multiplied by.
-    template <class C, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE split<C> finish(const row_totals<C, sums>& totals, const Maximum& maximum)
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE coefficients<C, 2> finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        index_loss_operation::finish<C, Division>(totals, maximum);
+        index_loss_operation::finish<C>(totals, maximum);
         const split_sums<C> row(totals);
         const auto& scale = maximum.scale();
         const auto inverse = scale.inverse * reciprocal(row.all());
@@ -305,15 +302,15 @@ struct index_gradient_operation : index_loss_operation {
         const auto at_target =
             z_share == 0 ? -others * wide_from<C>(share) : own * wide_from<C>(z_share) - others * wide_from<C>(share);
         target_gradient = static_cast<T>(to_double(at_target * inverse) * scale.unit);
-        return split_into<C>(inverse * wide_from<C>(share + z_share));
+        const split<C> factor = split_into<C>(inverse * wide_from<C>(share + z_share));
+        return {factor.high, factor.low};
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static auto writer(const split<value_of<B>>& factor, const Maximum& maximum)
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const coefficients<B, 2>& factor, const Maximum& maximum)
     {
-        return [high = B(factor.high), low = B(factor.low), unit = B(static_cast<value_of<B>>(maximum.scale().unit))](
-                   B e, auto) XSOFTMAX_INLINE_LAMBDA {
-            return compensated_product::of(e, high, low) * unit;
+        return [factor, unit = B(static_cast<value_of<B>>(maximum.scale().unit))](B e, auto) XSOFTMAX_INLINE_LAMBDA {
+            return compensated_product::of(e, factor.part[0], factor.part[1]) * unit;
         };
     }
 
@@ -348,7 +345,7 @@ struct probabilities_loss_operation {
         terms[3] = zero_where(t == zero, B(t * (maximum.difference(x) * B(value_of<B>(1 / headroom)))));
     }
 
-    template <class C, class Division, class Maximum>
+    template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
         const auto sum = totals.sums[1] + totals.sums[2];
@@ -376,14 +373,6 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
     T* output;
     double gradient_scale = 1;
 
-    template <class C>
-    struct coefficients {
-        split<C> factor;   ///< what exponentials are multiplied by
-        split<C> inverse;  ///< what targets are
-        C at_winner;       ///< the winner's gradient …
-        C marks_below;     ///< … which is written where what was kept is below this
-    };
-
     /// The sign marks the winners for the writing sweep.
     template <class B, class Maximum>
     XSOFTMAX_ALWAYS_INLINE B kept(B x, B e, const Maximum& maximum) const
@@ -391,11 +380,11 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         return where(maximum.is_maximum(x), -e, e);
     }
 
-    template <class C, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE coefficients<C> finish(const row_totals<C, probabilities_loss_operation<T>::sums>& totals,
-                                                  const Maximum& maximum)
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE coefficients<C, 6> finish(const row_totals<C, probabilities_loss_operation<T>::sums>& totals,
+                                                     const Maximum& maximum)
     {
-        probabilities_loss_operation<T>::template finish<C, Division>(totals, maximum);
+        probabilities_loss_operation<T>::template finish<C>(totals, maximum);
         const split_sums<C> row(totals);
         // 1/T is in the factors, not applied to p, which may be denormal.
         const auto inverse = maximum.scale().inverse * wide_from<C>(gradient_scale);
@@ -406,23 +395,29 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         // of a small difference is lost. At smaller p the plain form is the better one.
         const bool dominant = to_double(row.others) < static_cast<double>(row.own) && row.one_winner();
         const auto at_winner = totals.sums[2] + wide_from<C>(z_share) - sum * row.others / row.all();
-        return {split_into<C>(sum * (inverse * reciprocal(row.all()))), split_into<C>(inverse),
-                static_cast<C>(to_double(at_winner * inverse)), dominant ? C(0) : -infinity<C>};
+        const split<C> factor = split_into<C>(sum * (inverse * reciprocal(row.all())));
+        const split<C> target_factor = split_into<C>(inverse);
+        // The winner's gradient is written where what was kept is below the last.
+        return {factor.high,
+                factor.low,
+                target_factor.high,
+                target_factor.low,
+                static_cast<C>(to_double(at_winner * inverse)),
+                dominant ? C(0) : -infinity<C>};
     }
 
-    template <class B, class Division, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto writer(const coefficients<value_of<B>>& c, const Maximum& maximum) const
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE auto writer(const coefficients<B, 6>& c, const Maximum& maximum) const
     {
         using C = value_of<B>;
-        return
-            [high = B(c.factor.high), low = B(c.factor.low), inverse_high = B(c.inverse.high),
-             inverse_low = B(c.inverse.low), unit = B(static_cast<C>(maximum.scale().unit)), at_winner = B(c.at_winner),
-             marks_below = B(c.marks_below), targets = this->targets](B kept, auto window) XSOFTMAX_INLINE_LAMBDA {
-                const B t = window.template load_from(targets, C(0));
-                const B plain = compensated_product::of(magnitude(kept), high, low) -
-                                compensated_product::of(t, inverse_high, inverse_low);
-                return B(where(kept < marks_below, at_winner, plain) * unit);
-            };
+        return [c, unit = B(static_cast<C>(maximum.scale().unit)), targets = this->targets](B kept, auto window)
+                   XSOFTMAX_INLINE_LAMBDA {
+                       const auto& [high, low, target_high, target_low, at_winner, marks_below] = c.part;
+                       const B t = window.template load_from(targets, C(0));
+                       const B plain = compensated_product::of(magnitude(kept), high, low) -
+                                       compensated_product::of(t, target_high, target_low);
+                       return B(where(kept < marks_below, at_winner, plain) * unit);
+                   };
     }
 };
 

@@ -20,8 +20,8 @@ namespace xsoftmax::kernels {
 template <class Operation>
 inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
-/// Σ_k terms[k][j] over a few vectors, up to the sum of the lanes, with at most one rounding in float: one batch of doubles
-/// for float, two for double, whose sums add up.
+/// Σ_k terms[k][j] over a few vectors, up to the sum of the lanes, without a rounding in float: one batch of doubles for
+/// float, two for double, whose sums add up.
 ///
 /// A sum of doubles splits its terms, none of which exceeds an exponential, at a fixed bit instead of tracking what each
 /// addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31 (2008)), 14 ns
@@ -49,10 +49,9 @@ struct short_sum {
             return {{tree_sum<Vectors>(high, 0), tree_sum<Vectors>(low, 0)}};
         }
         else {
-            constexpr std::size_t first = Vectors % 2 == 0 ? 2 : 1;
-            sum_of<B> running(tree_sum<first>(terms, j));
+            sum_of<B> running(terms[0][j]);
             XSOFTMAX_UNROLL
-            for (std::size_t k = first; k < Vectors; k += 2) running.add(terms[k][j] + terms[k + 1][j]);
+            for (std::size_t k = 1; k < Vectors; ++k) running.add(terms[k][j]);
             return {{running.lanes()}};
         }
     }
@@ -79,10 +78,6 @@ XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> unbounded_short_sum(const B (&terms)[Ve
         return running.total();
     }
 }
-
-/// Rows of up to 4 vectors divide by their sum, longer ones multiply by its reciprocal.
-template <std::size_t Vectors>
-using short_division = std::conditional_t<Vectors <= 4, by_division, by_reciprocal>;
 
 /// A row of `Vectors` vectors, the last of which may be a part. Each has a frame of its own: the largest one's would cost
 /// the smallest 1 of 10 ns.
@@ -130,7 +125,6 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         else
             kept[k] = x[k];
     });
-    using division = short_division<Vectors>;
     // Read off a winner, which is there 10 ns before own_exponential()'s polynomial is through.
     if constexpr (Operation::counts_winners) totals.own = horizontal_maximum(own);
     XSOFTMAX_UNROLL
@@ -139,13 +133,13 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j)
         totals.sums[j] = unbounded_short_sum(terms, j);
     if constexpr (Operation::writes) {
-        const auto coefficients = operation.template finish<T, division>(totals, maximum);
-        const auto result = operation.template writer<B, division>(coefficients, maximum);
+        const auto row_coefficients = operation.template finish<T>(totals, maximum);
+        const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum);
         for_each([&](std::size_t k, auto window)
                      XSOFTMAX_INLINE_LAMBDA { window.store_to(operation.output, result(kept[k], window)); });
     }
     else
-        operation.template finish<T, division>(totals, maximum);
+        operation.template finish<T>(totals, maximum);
     operation.complete();
 }
 

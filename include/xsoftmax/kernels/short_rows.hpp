@@ -3,7 +3,8 @@
 /// Many short rows, by groups of as many rows as a vector has lanes.
 ///
 /// A short row waits for its reductions across lanes, and spends most of its instructions on them. Here the rows of a group
-/// go through them together (reduce_across). All else is as in short_row, and so is every bit of the results.
+/// go through them together (reduce_across), and a group is written while the next one is read. All else is as in
+/// short_row, and so is every bit of the results.
 
 #include "compiler.hpp"
 #include "exp.hpp"
@@ -15,141 +16,191 @@
 
 namespace xsoftmax::kernels {
 
-/// May this operation's rows be grouped? Sums of other terms than exponentials are kept in other ways.
-template <class Operation>
-inline constexpr bool can_be_grouped = Operation::sums == Operation::exponential_sums;
-
 /// Longest row in vectors. Beyond, a row has enough work of its own to hide its reductions behind.
 inline constexpr std::size_t short_rows_vectors = 4;
 
-/// One group: B::size rows of `Vectors` vectors. `logits(r)` points to row r, `operation(r)` is what to do with it.
-template <std::size_t Vectors, class B, class Logits, class Operations>
-XSOFTMAX_ALWAYS_INLINE void short_rows_group(std::size_t first_row, std::size_t n, double temperature,
-                                             const scale_for<B> scale, const Logits logits, const Operations operations)
-{
+/// B::size rows of `Vectors` vectors, between reading and writing, for operations that keep one sum.
+template <std::size_t Vectors, class B, class Operation>
+class short_rows_group {
     using T = value_of<B>;
-    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
-    constexpr std::size_t rows = B::size;
-    constexpr std::size_t last = Vectors - 1;
-    const part_window<B> end{last * B::size, n - last * B::size};
-    const auto for_each = [&](auto&& visit) XSOFTMAX_INLINE_LAMBDA {
-        XSOFTMAX_UNROLL
-        for (std::size_t k = 0; k < last; ++k) visit(k, whole_window<B>{k * B::size});
-        visit(last, end);
-    };
-
-    B tops[rows];
-    for (std::size_t r = 0; r < rows; ++r) {
-        const T* const row = logits(first_row + r);
-        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-            const B x = window.load_from(row, -infinity<T>);
-            tops[r] = k == 0 ? x : maximum(tops[r], x);
-        });
-    }
-    const B maxima = reduce_across(tops, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return maximum(a, b); });
-    if (!scale.are_near(maxima)) [[unlikely]] {
-        for (std::size_t r = 0; r < rows; ++r) {
-            auto operation = operations(first_row + r);
-            short_row_of<Vectors, arch_of<B>>(operation, logits(first_row + r), n, temperature);
-        }
-        return;
-    }
-
-    alignas(B) T top[rows], cutoff[rows], offset[rows];
-    const near_maximum<B> references(maxima, scale);
-    maxima.store_aligned(top);
-    references.cutoff().store_aligned(cutoff);
-    references.offset().store_aligned(offset);
     using sum = short_sum<B>;
     using doubles = typename sum::doubles;
-    doubles partial[operation_type::sums][sum::parts][rows / doubles::size][doubles::size];
-    B own_lanes[rows];
-    std::size_t winners[rows];
-    B kept[rows][Vectors];
-    for (std::size_t r = 0; r < rows; ++r) {
-        const T* const row = logits(first_row + r);
-        const auto operation = operations(first_row + r);
-        const near_maximum<B> reference(top[r], cutoff[r], offset[r], scale);
-        B terms[Vectors][operation_type::sums];
-        B own(T(0));
-        std::size_t count = 0;
-        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-            const B x = window.load_from(row, -infinity<T>);
-            const B e = reference.exponential(x);
-            operation.add_up(x, e, reference, window, terms[k]);
-            if constexpr (operation_type::counts_winners) {
-                const auto winner = reference.is_maximum(x);
-                count += count_true<B>(winner);
-                own = where(winner, e, own);
+
+    static constexpr std::size_t rows = B::size;
+    static constexpr std::size_t last = Vectors - 1;
+    /// Are all rows relative to the first element of the first one, rather than each to its maximum? It changes no bit of the
+    /// results, as references are powers of two. Not for winners, which are found by the maximum, nor for sums that are
+    /// split at a bit below it.
+    static constexpr bool guesses = !Operation::counts_winners && sizeof(T) == 4;
+    static constexpr std::size_t coefficients_count = Operation::counts_winners ? 1 : 2;
+
+public:
+    /// Rows from `first_row` on. logits(r) points to row r, operation(r) is what to do with it. False if these rows are not
+    /// to be done in a group.
+    template <class Logits, class Operations>
+    XSOFTMAX_ALWAYS_INLINE bool read(std::size_t first_row, const leading_lanes<B>& end, const scale_for<B>& scale,
+                                     const Logits& logits, const Operations& operations)
+    {
+        if constexpr (guesses) {
+            const T guess = logits(first_row)[0];
+            if (!scale.is_near(guess)) [[unlikely]]
+                return false;
+            const near_maximum<B> reference(guess, scale);
+            const B best = add_up(
+                first_row, end, logits,
+                operations, [&](std::size_t) XSOFTMAX_INLINE_LAMBDA -> auto& { return reference; });
+            store(Operation::template finish_lanes<B>(sums_));
+            return scale.is_good_guess(guess, horizontal_maximum(best)) && sums_allow_guess();
+        }
+        else {
+            B tops[rows];
+            XSOFTMAX_UNROLL
+            for (std::size_t r = 0; r < rows; ++r) {
+                const T* const row = logits(first_row + r);
+                for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+                    const B x = window.load_from(row, -infinity<T>);
+                    tops[r] = k == 0 ? x : maximum(tops[r], x);
+                });
             }
-            if constexpr (operation_type::uses_exponentials)
-                kept[r][k] = operation.kept(x, e, reference);
+            const B maxima = reduce_across(tops, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return maximum(a, b); });
+            if (!scale.are_near(maxima)) [[unlikely]]
+                return false;
+            const near_maximum<B> references(maxima, scale);
+            maxima.store_aligned(top_);
+            references.cutoff().store_aligned(cutoff_);
+            references.offset().store_aligned(offset_);
+            add_up(first_row, end, logits, operations,
+                   [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA { return reference_of(r, scale); });
+            if constexpr (Operation::counts_winners)
+                finish_rows(first_row, references, scale, operations);
             else
-                kept[r][k] = x;
-        });
-        winners[r] = count;
-        own_lanes[r] = own;
+                store(Operation::template finish_lanes<B>(sums_));
+            return true;
+        }
+    }
+
+    template <class Operations>
+    XSOFTMAX_ALWAYS_INLINE void write(std::size_t first_row, const leading_lanes<B>& end, const scale_for<B>& scale,
+                                      const Operations& operations) const
+    {
         XSOFTMAX_UNROLL
-        for (std::size_t j = 0; j < operation_type::sums; ++j) {
-            const sum parts = sum::of(terms, j);
+        for (std::size_t r = 0; r < rows; ++r) {
+            const Operation operation = operations(first_row + r);
+            coefficients<B, coefficients_count> of_row;
+            XSOFTMAX_UNROLL
+            for (std::size_t j = 0; j < coefficients_count; ++j) of_row.part[j] = B(coefficients_[j][r]);
+            const auto result = operation.template writer<B>(of_row, reference_of(r, scale));
+            for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+                window.store_to(operation.output, result(kept_[r][k], window));
+            });
+        }
+    }
+
+private:
+    template <class Visit>
+    XSOFTMAX_ALWAYS_INLINE static void for_each(const leading_lanes<B>& end, Visit&& visit)
+    {
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < last; ++k) visit(k, whole_window<B>{k * B::size});
+        visit(last, shared_part_window<B>{last * B::size, end});
+    }
+
+    /// What is left to do for a row after add_up is done without it, if the operation does not count winners.
+    XSOFTMAX_ALWAYS_INLINE near_maximum<B> reference_of(std::size_t r, const scale_for<B>& scale) const
+    {
+        if constexpr (guesses)
+            return near_maximum<B>(T(0), T(0), T(0), scale);
+        else
+            return near_maximum<B>(top_[r], cutoff_[r], offset_[r], scale);
+    }
+
+    /// Keeps the rows' exponentials or logits, and adds up; returns all rows' maximum, lane by lane.
+    template <class Logits, class Operations, class References>
+    XSOFTMAX_ALWAYS_INLINE B add_up(std::size_t first_row, const leading_lanes<B>& end, const Logits& logits,
+                                    const Operations& operations, const References& references)
+    {
+        // Enough rows at a time to fill the wait for each other's polynomials, few enough for registers and code.
+        constexpr std::size_t together = Vectors == 1 ? doubles::size : Vectors == 2 ? 2 : 1;
+        B best(-infinity<T>);
+        for (std::size_t h = 0; h < rows / doubles::size; ++h) {
+            doubles partial[sum::parts][doubles::size];
+            for (std::size_t from = 0; from < doubles::size; from += together) {
+                XSOFTMAX_UNROLL
+                for (std::size_t q = from; q < from + together; ++q) {
+                    const std::size_t r = h * doubles::size + q;
+                    const T* const row = logits(first_row + r);
+                    const Operation operation = operations(first_row + r);
+                    const auto& reference = references(r);
+                    B terms[Vectors][1];
+                    std::size_t winners = 0;
+                    for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+                        const B x = window.load_from(row, -infinity<T>);
+                        const B e = reference.exponential(x);
+                        best = maximum(best, x);
+                        operation.add_up(x, e, reference, window, terms[k]);
+                        if constexpr (Operation::counts_winners) winners += count_true<B>(reference.is_maximum(x));
+                        if constexpr (Operation::uses_exponentials)
+                            kept_[r][k] = operation.kept(x, e, reference);
+                        else
+                            kept_[r][k] = x;
+                    });
+                    if constexpr (Operation::counts_winners) winners_[r] = winners;
+                    const sum parts = sum::of(terms, 0);
+                    XSOFTMAX_UNROLL
+                    for (std::size_t part = 0; part < sum::parts; ++part) partial[part][q] = parts.part[part];
+                }
+            }
             XSOFTMAX_UNROLL
             for (std::size_t part = 0; part < sum::parts; ++part)
-                partial[j][part][r / doubles::size][r % doubles::size] = parts.part[part];
+                sums_[part][h] = reduce_across(
+                    partial[part], [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA { return doubles(a + b); });
         }
+        return best;
     }
 
-    // Lane r of these is row r's.
-    doubles sums[operation_type::sums][sum::parts][rows / doubles::size];
-    XSOFTMAX_UNROLL
-    for (std::size_t j = 0; j < operation_type::sums; ++j) XSOFTMAX_UNROLL
-    for (std::size_t part = 0; part < sum::parts; ++part) XSOFTMAX_UNROLL
-    for (std::size_t h = 0; h < rows / doubles::size; ++h)
-        sums[j][part][h] = reduce_across(partial[j][part][h],
-                                         [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA { return doubles(a + b); });
-
-    using division = std::conditional_t<Vectors <= 4, by_corrected_reciprocal, by_reciprocal>;
-    const auto write = [&](std::size_t r, const auto& operation, const auto& coefficients) XSOFTMAX_INLINE_LAMBDA {
-        const near_maximum<B> reference(top[r], cutoff[r], offset[r], scale);
-        const auto result = operation.template writer<B, division>(coefficients, reference);
-        for_each([&](std::size_t k, auto window)
-                     XSOFTMAX_INLINE_LAMBDA { window.store_to(operation.output, result(kept[r][k], window)); });
-    };
-    if constexpr (requires { operation_type::template divisors<B, division>(sums[0]); }) {
-        const auto divisors = operation_type::template divisors<B, division>(sums[0]);
-        alignas(B) T high[rows], low[rows];
-        divisors.high.store_aligned(high);
-        divisors.low.store_aligned(low);
-        for (std::size_t r = 0; r < rows; ++r) write(r, operations(first_row + r), split<T>{high[r], low[r]});
+    /// Is no row's sum NaN, or so small that its maximum is too far below the guess?
+    XSOFTMAX_ALWAYS_INLINE bool sums_allow_guess() const
+    {
+        std::size_t good = 0;
+        for (const doubles& of_rows : sums_[0])
+            good += count_true<doubles>(of_rows >= doubles(double(exp_constants<T>::least_sum_of_guess)));
+        return good == rows;
     }
-    else {
-        alignas(B) double lanes[operation_type::sums][sum::parts][rows];
-        for (std::size_t j = 0; j < operation_type::sums; ++j)
-            for (std::size_t part = 0; part < sum::parts; ++part)
-                for (std::size_t h = 0; h < rows / doubles::size; ++h)
-                    sums[j][part][h].store_aligned(&lanes[j][part][h * doubles::size]);
+
+    XSOFTMAX_ALWAYS_INLINE void store(const coefficients<B, coefficients_count>& of_rows)
+    {
+        XSOFTMAX_UNROLL
+        for (std::size_t j = 0; j < coefficients_count; ++j) of_rows.part[j].store_aligned(coefficients_[j]);
+    }
+
+    /// The coefficients, a row at a time.
+    template <class Operations>
+    XSOFTMAX_ALWAYS_INLINE void finish_rows(std::size_t first_row, const near_maximum<B>& references,
+                                            const scale_for<B>& scale, const Operations& operations)
+    {
         alignas(B) T own[rows];
-        if constexpr (operation_type::counts_winners)
-            reduce_across(own_lanes, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return maximum(a, b); }).store_aligned(own);
+        alignas(B) double lanes[sum::parts][rows];
+        references.own_exponentials().store_aligned(own);
+        for (std::size_t part = 0; part < sum::parts; ++part)
+            for (std::size_t h = 0; h < rows / doubles::size; ++h)
+                sums_[part][h].store_aligned(&lanes[part][h * doubles::size]);
         for (std::size_t r = 0; r < rows; ++r) {
-            auto operation = operations(first_row + r);
-            row_totals<T, operation_type::sums> totals;
-            for (std::size_t j = 0; j < operation_type::sums; ++j) {
-                if constexpr (sum::parts == 1)
-                    totals.sums[j] = lanes[j][0][r];
-                else
-                    totals.sums[j] = two_sum(lanes[j][0][r], lanes[j][1][r]);
-            }
-            totals.winners = winners[r];
-            if constexpr (operation_type::counts_winners) totals.own = own[r];
-            const near_maximum<B> reference(top[r], cutoff[r], offset[r], scale);
-            if constexpr (operation_type::writes)
-                write(r, operation, operation.template finish<T, division>(totals, reference));
+            row_totals<T, 1> totals{{}, winners_[r], own[r]};
+            if constexpr (sum::parts == 1)
+                totals.sums[0] = lanes[0][r];
             else
-                operation.template finish<T, division>(totals, reference);
-            operation.complete();
+                totals.sums[0] = two_sum(lanes[0][r], lanes[1][r]);
+            const auto of_row = operations(first_row + r).template finish<T>(totals, reference_of(r, scale));
+            for (std::size_t j = 0; j < coefficients_count; ++j) coefficients_[j][r] = of_row.part[j];
         }
     }
-}
+
+    B kept_[rows][Vectors];
+    doubles sums_[sum::parts][rows / doubles::size];  // lane r is row r's
+    alignas(B) T coefficients_[coefficients_count][rows];
+    alignas(B) T top_[rows], cutoff_[rows], offset_[rows];
+    std::size_t winners_[rows];
+};
 
 /// Rows of `Vectors` vectors at an ordinary temperature; returns how many there were in whole groups.
 template <std::size_t Vectors, class Arch, class T, class Logits, class Operations>
@@ -157,11 +208,27 @@ XSOFTMAX_NEVER_INLINE std::size_t short_rows_of(std::size_t rows, std::size_t n,
                                                 const Logits& logits, const Operations& operations)
 {
     using B = xsimd::batch<T, Arch>;
+    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
     const auto scale = scale_for<B>::make(temperature, 1);
-    std::size_t r = 0;
-    for (; rows - r >= B::size; r += B::size)
-        short_rows_group<Vectors, B>(r, n, temperature, scale, logits, operations);
-    return r;
+    const leading_lanes<B> end(n - (Vectors - 1) * B::size);
+    const std::size_t in_groups = rows - rows % B::size;
+    // Written one group late, since a group's sums are long on their way.
+    short_rows_group<Vectors, B, operation_type> groups[2];
+    bool waits = false;
+    for (std::size_t r = 0; r < in_groups || waits; r += B::size) {
+        auto& group = groups[r / B::size % 2];
+        auto& before = groups[1 - r / B::size % 2];
+        const bool is_there = r < in_groups;
+        const bool is_read = is_there && group.read(r, end, scale, logits, operations);
+        if (waits) before.write(r - B::size, end, scale, operations);
+        if (is_there && !is_read) [[unlikely]]
+            for (std::size_t k = r; k < r + B::size; ++k) {
+                operation_type operation = operations(k);
+                short_row<Arch>(operation, logits(k), n, temperature);
+            }
+        waits = is_read;
+    }
+    return in_groups;
 }
 
 /// As many rows as fill groups; returns how many those are. n is at most short_rows_vectors vectors.

@@ -11,6 +11,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -323,6 +324,77 @@ XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
     }
 }
 
+/// The first `count` ≤ B::size lanes, for loading and storing many rows of the same length: what load_part and store_part
+/// do, but the count is looked at once, and halves are nothing special.
+template <class B>
+class leading_lanes {
+    using T = value_of<B>;
+    using arch = arch_of<B>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE explicit leading_lanes(std::size_t count) : lanes_(make(count)) {}
+
+    XSOFTMAX_ALWAYS_INLINE B load(const T* from, T fill) const
+    {
+#if defined(__AVX512F__)
+        if constexpr (is_avx512<arch> && sizeof(T) == 4)
+            return B(_mm512_mask_loadu_ps(B(fill), lanes_, from));
+        else if constexpr (is_avx512<arch>)
+            return B(_mm512_mask_loadu_pd(B(fill), lanes_, from));
+        else
+#endif
+#if defined(__AVX__)
+            if constexpr (is_avx<arch> && sizeof(T) == 4)
+            return B(_mm256_blendv_ps(B(fill), _mm256_maskload_ps(from, lanes_), _mm256_castsi256_ps(lanes_)));
+        else if constexpr (is_avx<arch>)
+            return B(_mm256_blendv_pd(B(fill), _mm256_maskload_pd(from, lanes_), _mm256_castsi256_pd(lanes_)));
+        else
+#endif
+            return load_part<B>(from, lanes_, fill);
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void store(T* to, B x) const
+    {
+#if defined(__AVX512F__)
+        if constexpr (is_avx512<arch> && sizeof(T) == 4)
+            _mm512_mask_storeu_ps(to, lanes_, x);
+        else if constexpr (is_avx512<arch>)
+            _mm512_mask_storeu_pd(to, lanes_, x);
+        else
+#endif
+#if defined(__AVX__)
+            if constexpr (is_avx<arch> && sizeof(T) == 4)
+            _mm256_maskstore_ps(to, lanes_, x);
+        else if constexpr (is_avx<arch>)
+            _mm256_maskstore_pd(to, lanes_, x);
+        else
+#endif
+            store_part(to, lanes_, x);
+    }
+
+private:
+    XSOFTMAX_ALWAYS_INLINE static auto make(std::size_t count)
+    {
+#if defined(__AVX512F__)
+        if constexpr (is_avx512<arch> && sizeof(T) == 4)
+            return first_lanes<__mmask16>(count);
+        else if constexpr (is_avx512<arch>)
+            return first_lanes<__mmask8>(count);
+        else
+#endif
+#if defined(__AVX__)
+            if constexpr (is_avx<arch> && sizeof(T) == 4)
+            return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx_lane_masks_32 + (B::size - count)));
+        else if constexpr (is_avx<arch>)
+            return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(avx_lane_masks_64 + (B::size - count)));
+        else
+#endif
+            return count;
+    }
+
+    decltype(make(0)) lanes_;
+};
+
 // ---- Tables in registers ---------------------------------------------------------------------------------------------
 
 /// How many entries a table has that look_up finds in an instruction; 0 where there is none. xsimd 8.1 has no swizzle at
@@ -555,7 +627,25 @@ XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
         return static_cast<std::size_t>(horizontal_sum(where(condition, B(value_of<B>(1)), B(value_of<B>(0)))));
 }
 
-// ---- Float to double -------------------------------------------------------------------------------------------------
+// ---- Float and double -------------------------------------------------------------------------------------------------
+
+/// x with the bits cut off that a float does not have.
+XSOFTMAX_ALWAYS_INLINE double float_part(double x)
+{
+#if defined(__SSE2__)
+    // In its register: through an integer one it would take three times as long.
+    return _mm_cvtsd_f64(_mm_and_pd(_mm_set_sd(x), _mm_castsi128_pd(_mm_set1_epi64x(-(std::int64_t{1} << 29)))));
+#else
+    return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & ~((std::uint64_t{1} << 29) - 1));
+#endif
+}
+
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE xsimd::batch<double, Arch> float_part(xsimd::batch<double, Arch> x)
+{
+    return with_bits(x,
+                     [](auto bits) XSOFTMAX_INLINE_LAMBDA { return bits & decltype(bits)(-(std::int64_t{1} << 29)); });
+}
 
 /// The lanes of a batch of float as two batches of double.
 template <class Arch>

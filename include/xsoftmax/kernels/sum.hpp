@@ -119,12 +119,6 @@ struct split {
     T high, low;
 };
 
-/// One for each lane.
-template <class B>
-struct lanes_of_split {
-    B high, low;
-};
-
 template <class T>
 XSOFTMAX_ALWAYS_INLINE constexpr split<T> split_into(wide<T> x)
 {
@@ -155,70 +149,69 @@ struct compensated_product {
     }
 };
 
-/// How a row's exponentials are divided by their sum. Either way a winner that is alone gets exactly 1.
+/// The numbers that writing a row needs: of one row, or, as batches, of the row in each lane.
+template <class T, std::size_t Count>
+struct coefficients {
+    T part[Count];
+};
 
-/// By a reciprocal in twice the precision.
+template <class B, std::size_t Count>
+XSOFTMAX_ALWAYS_INLINE coefficients<B, Count> in_all_lanes(const coefficients<value_of<B>, Count>& row)
+{
+    coefficients<B, Count> result;
+    XSOFTMAX_UNROLL
+    for (std::size_t k = 0; k < Count; ++k) result.part[k] = B(row.part[k]);
+    return result;
+}
+
+/// Division by a row's sum, as a product with its reciprocal in twice the precision: only the quotient is rounded, and a
+/// winner that is alone gets exactly 1. No more than two instructions a vector where there is fused multiply-add.
 struct by_reciprocal {
+    /// Of one row.
     template <class T>
-    XSOFTMAX_ALWAYS_INLINE static split<T> divisor(wide<T> sum)
+    XSOFTMAX_ALWAYS_INLINE static coefficients<T, 2> of(wide<T> sum)
     {
-        return split_into<T>(reciprocal(sum));
-    }
-
-    template <class B>
-    XSOFTMAX_ALWAYS_INLINE static B divide(B x, B high, B low)
-    {
-        return compensated_product::of(x, high, low);
-    }
-};
-
-/// By a division for each vector, whose divisor has been rounded: for rows of a few vectors, where the way from the sum to
-/// the reciprocal's parts is longer than a division. Costs half an ULP, and saves 2 of 13 ns.
-struct by_division {
-    template <class T>
-    XSOFTMAX_ALWAYS_INLINE static split<T> divisor(wide<T> sum)
-    {
-        return split_into<T>(sum);
-    }
-
-    template <class B>
-    XSOFTMAX_ALWAYS_INLINE static B divide(B x, B high, B)
-    {
-        return x / high;
-    }
-};
-
-/// The quotients of by_division from one reciprocal for the row: with fused multiply-add, one correction of x·(1/s) gives
-/// the rounded quotient (Markstein, IBM J. Res. Dev. 34 (1990)). Three fast instructions a vector for a slow one.
-struct by_corrected_reciprocal {
-    template <class T>
-    XSOFTMAX_ALWAYS_INLINE static split<T> divisor(wide<T> sum)
-    {
-        const T rounded = split_into<T>(sum).high;
-        return {rounded, T(1) / rounded};
-    }
-
-    /// divisor() for the sums of many rows: one for each lane of B, of doubles or of pairs of them.
-    template <class B, class Sums>
-    XSOFTMAX_ALWAYS_INLINE static lanes_of_split<B> divisors(const Sums& sums)
-    {
-        B rounded;
-        if constexpr (sizeof(value_of<B>) == 4)
-            rounded = to_floats<arch_of<B>>({sums[0][0], sums[0][1]});
-        else
-            rounded = sums[0][0] + sums[1][0];
-        return {rounded, B(B(value_of<B>(1)) / rounded)};
-    }
-
-    template <class B>
-    XSOFTMAX_ALWAYS_INLINE static B divide(B x, B divisor, B reciprocal)
-    {
-        if constexpr (has_fused_multiply_add<arch_of<B>>) {
-            const B quotient = x * reciprocal;
-            return multiply_add(multiply_add(-quotient, divisor, x), reciprocal, quotient);
+        if constexpr (sizeof(T) == 4) {
+            const double inverse = reciprocal(sum);
+            const double high = float_part(inverse);
+            return {static_cast<T>(high), static_cast<T>(inverse - high)};
         }
-        else
-            return x / divisor;
+        else {
+            const extended inverse = reciprocal(sum);
+            return {inverse.high, inverse.low};
+        }
+    }
+
+    /// Of the float rows whose sums are the lanes of two batches of doubles.
+    template <class B, class Doubles>
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const Doubles (&sums)[1][2])
+    {
+        const Doubles one(1.0);
+        const Doubles inverse[2] = {one / sums[0][0], one / sums[0][1]};
+        const Doubles high[2] = {float_part(inverse[0]), float_part(inverse[1])};
+        return {to_floats<arch_of<B>>({high[0], high[1]}),
+                to_floats<arch_of<B>>({inverse[0] - high[0], inverse[1] - high[1]})};
+    }
+
+    /// Of the double rows whose sums are the lanes of sums[0][0] + sums[1][0].
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const B (&sums)[2][1])
+    {
+        alignas(B) double a[B::size], b[B::size], high[B::size], low[B::size];
+        sums[0][0].store_aligned(a);
+        sums[1][0].store_aligned(b);
+        for (std::size_t k = 0; k < B::size; ++k) {
+            const extended inverse = reciprocal(two_sum(a[k], b[k]));
+            high[k] = inverse.high;
+            low[k] = inverse.low;
+        }
+        return {B::load_aligned(high), B::load_aligned(low)};
+    }
+
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE static B divide(B x, const coefficients<B, 2>& by)
+    {
+        return compensated_product::of(x, by.part[0], by.part[1]);
     }
 };
 

@@ -135,10 +135,10 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     for (std::size_t j = 0; j < sums; ++j) totals.sums[j] = running[j].total();
 
     if constexpr (!Operation::writes)
-        operation.template finish<C, by_reciprocal>(totals, maximum);
+        operation.template finish<C>(totals, maximum);
     else {
-        const auto coefficients = operation.template finish<C, by_reciprocal>(totals, maximum);
-        const auto result = operation.template writer<B, by_reciprocal>(coefficients, maximum);
+        const auto row_coefficients = operation.template finish<C>(totals, maximum);
+        const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum);
         for_each_window<B, common>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             constexpr bool whole = std::is_same_v<decltype(window), whole_window<B>>;
             B value = stores && !whole ? end : window.load_from(stores ? operation.output : logits, -infinity<C>);

@@ -47,6 +47,25 @@ struct part_window {
     }
 };
 
+/// The end of many rows of the same length.
+template <class B>
+struct shared_part_window {
+    std::size_t at;
+    leading_lanes<B> lanes;
+
+    template <class T>
+    XSOFTMAX_ALWAYS_INLINE B load_from(const T* row, value_of<B> fill) const
+    {
+        return lanes.load(row + at, fill);
+    }
+
+    template <class T>
+    XSOFTMAX_ALWAYS_INLINE void store_to(T* row, B x) const
+    {
+        lanes.store(row + at, x);
+    }
+};
+
 /// Calls `block` with the index of each full block of vectors, then `single` with a window on each vector that is left,
 /// the last of which may be a part.
 /// Without `Blocks` there are none: for rare rows, which would otherwise be most of what compilers spend their time on.
