@@ -35,7 +35,7 @@ public:
         std::vector<long double> others;
         others.reserve(logits.size());
         for (const T x : logits) {
-            exponentials_.push_back(std::exp(difference(x)));
+            exponentials_.push_back(exponential(x));
             if (x == maximum_)
                 ++winners_;
             else
@@ -80,6 +80,18 @@ public:
     }
 
 private:
+    /// exp((x − maximum)/T). What rounding the argument took from it is given back: at −700 it would be 0.3 ULP of a double.
+    long double exponential(T x) const
+    {
+        const long double top = maximum_, apart = x - top, x_seen = apart + top;
+        const long double apart_rest = (x - x_seen) - (top - (x_seen - apart));
+        const long double argument = difference(x);
+        const long double rest =
+            (std::fma(-argument, static_cast<long double>(temperature_), apart) + apart_rest) / temperature_;
+        const long double y = std::exp(argument);
+        return std::isfinite(rest) ? y + y * rest : y;
+    }
+
     long double difference(T x) const
     {
         return (static_cast<long double>(x) - static_cast<long double>(maximum_)) / temperature_;

@@ -3,37 +3,68 @@
 /// From a forward pass's results and the gradient by them to the gradient by the logits: one sweep that sums, one that
 /// writes.
 ///
-/// An element with more than half of the mass is kept out of the sums: what its probability lacks to 1 is the sum of the
+/// An element with more than half of the mass gets a sum of its own: what its probability lacks to 1 is the sum of the
 /// others, of which its own rounding would leave nothing. Of logits {37.43, 0} the gradients are ±5.55e-17, not 0.
 
 #include "compiler.hpp"
 #include "exp.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
+#include "three_pass.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
 
-/// A row's sums over all elements but a dominant one, and what is known of that.
-template <class B, std::size_t Sums>
-struct backward_sums {
-    using C = value_of<B>;
+/// Σ term(window) over a row, and the largest first operand. Blocks are added in trees, so that an operand is rounded
+/// three times at most before it is in double: these sums are where terms of both signs cancel, and their operands have
+/// been rounded already.
+template <class B, class Term>
+XSOFTMAX_ALWAYS_INLINE double sum_of_row(std::size_t n, Term&& term)
+{
+    sum_of<B> total;
+    for_each_window<B>(
+        n,
+        [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+            B terms[block_size][1];
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k) terms[k][0] = term(whole_window<B>{i + k * B::size});
+            total.add(tree_sum<block_size>(terms, 0));
+        },
+        [&](auto window) XSOFTMAX_INLINE_LAMBDA { total.add(term(window)); });
+    return to_double(total.total());
+}
 
-    sum_of<B> others[Sums];
-    B upstream = B(C(0));  ///< the dominant element's, in one lane
-    std::size_t dominant = 0;
+/// Writes result(window) over a row. All stores of a block after all its loads: a load waits for an earlier store whose
+/// address agrees in the last 12 bits, and operands are often allocated a multiple of a page apart.
+template <class B, class T, class Result>
+XSOFTMAX_ALWAYS_INLINE void write_row(T* row, std::size_t n, Result&& result)
+{
+    for_each_window<B>(
+        n,
+        [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+            B results[block_size];
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k) results[k] = result(whole_window<B>{i + k * B::size});
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k) store_whole(row + i + k * B::size, results[k]);
+        },
+        [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(row, result(window)); });
+}
 
-    XSOFTMAX_ALWAYS_INLINE void add(mask_of<B> dominates, B g, const B (&terms)[Sums])
-    {
-        XSOFTMAX_UNROLL
-        for (std::size_t j = 0; j < Sums; ++j) others[j].add(zero_where(dominates, terms[j]));
-        upstream = upstream + where(dominates, g, B(C(0)));
-        dominant += count_true<B>(dominates);
-    }
-
-    /// With at most one dominant element this is its upstream gradient, or 0.
-    XSOFTMAX_ALWAYS_INLINE C dominant_upstream() const { return static_cast<C>(horizontal_sum(upstream)); }
-};
+/// The only element of a row that exceeds `bound`; n if there is none, or more than one.
+template <class B, class T>
+XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t n, T bound)
+{
+    std::size_t count = 0, near = 0;
+    for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        const std::size_t here = count_true<B>(window.load_from(row, bound) > B(bound));
+        if (here != 0) near = window.at;
+        count += here;
+    });
+    if (count != 1) return n;
+    while (!(row[near] > bound)) ++near;
+    return near;
+}
 
 /// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them.
 ///
@@ -43,28 +74,33 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
                                             double temperature)
 {
     using B = xsimd::batch<T, Arch>;
-    const B half(T(0.5));
-    backward_sums<B, 2> sums;
-    for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+    B most(T(0));
+    double mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
         const B p = window.load_from(probabilities, T(0));
-        const B g = window.load_from(upstream, T(0));
-        sums.add(p > half, g, {B(p * g), p});
+        most = maximum(most, p);
+        return p * window.load_from(upstream, T(0));
     });
-    const bool dominated = sums.dominant == 1;
-    const T reference = dominated ? sums.dominant_upstream() : T(0);
-    double mean = to_double(sums.others[0].total());
-    if (dominated) mean -= static_cast<double>(reference) * to_double(sums.others[1].total());
-    if (sums.dominant > 1) [[unlikely]]  // no probabilities: their sum exceeds 1
-        for (std::size_t i = 0; i < n; ++i)
-            if (probabilities[i] > T(0.5))
-                mean += static_cast<double>(probabilities[i]) * static_cast<double>(upstream[i]);
+    T reference = 0;
+    if (horizontal_maximum(most) > T(0.5))
+        if (const std::size_t dominant = only_element_above<B>(probabilities, n, T(0.5)); dominant != n) {
+            reference = upstream[dominant];
+            mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+                return window.load_from(probabilities, T(0)) * (window.load_from(upstream, T(0)) - B(reference));
+            });
+        }
 
     const B c(reference), m(static_cast<T>(mean)), inverse(static_cast<T>(1 / temperature));
-    for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        const B p = window.load_from(probabilities, T(0));
-        const B g = window.load_from(upstream, T(0));
-        window.store_to(gradient, B(p * ((g - c) - m) * inverse));
-    });
+    const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
+        write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            const B p = window.load_from(probabilities, T(0));
+            const B g = window.load_from(upstream, T(0));
+            return result(p, g);
+        });
+    };
+    if (temperature == 1)
+        write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m)); });
+    else
+        write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m) * inverse); });
 }
 
 /// gradient = (g − exp(y)·Σ g)/T, for log-probabilities y and the gradient g by them.
@@ -75,31 +111,36 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
                                                 std::size_t n, double temperature)
 {
     using B = xsimd::batch<T, Arch>;
-    const B minus_ln_2(static_cast<T>(-ln_2.high));
-    backward_sums<B, 1> sums;
-    B dominant_y(-infinity<T>);
-    for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        const B y = window.load_from(log_probabilities, -infinity<T>);
-        const B g = window.load_from(upstream, T(0));
-        const auto dominates = y > minus_ln_2;
-        sums.add(dominates, g, {g});
-        dominant_y = where(dominates, y, dominant_y);
+    constexpr T minus_ln_2 = static_cast<T>(-ln_2.high);
+    B most(-infinity<T>);
+    double all = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        most = maximum(most, window.load_from(log_probabilities, -infinity<T>));
+        return window.load_from(upstream, T(0));
     });
-    const double others = to_double(sums.others[0].total());
-    const double all = others + static_cast<double>(sums.dominant_upstream());
-    const double lacking = -::expm1(static_cast<double>(horizontal_maximum(dominant_y)));
-    const double at_dominant = (lacking * all - others) / temperature;
+    std::size_t dominant = n;
+    double at_dominant = 0;
+    if (horizontal_maximum(most) > minus_ln_2) {
+        dominant = only_element_above<B>(log_probabilities, n, minus_ln_2);
+        if (dominant != n) {
+            const double others = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+                const B y = window.load_from(log_probabilities, -infinity<T>);
+                return zero_where(y > B(minus_ln_2), B(window.load_from(upstream, T(0))));
+            });
+            all = others + static_cast<double>(upstream[dominant]);
+            const double lacking = -::expm1(static_cast<double>(log_probabilities[dominant]));
+            at_dominant = (lacking * all - others) / temperature;
+        }
+    }
 
     const near_maximum<B> reference(T(0), scale_for<B>::make(1, 1));
     const B total(static_cast<T>(all / static_cast<double>(exp_constants<T>::stored_factor)));
-    const B inverse(static_cast<T>(1 / temperature)), fixed(static_cast<T>(at_dominant));
-    const B dominates_above(sums.dominant == 1 ? static_cast<T>(-ln_2.high) : infinity<T>);
-    for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+    const B inverse(static_cast<T>(1 / temperature));
+    write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
         const B y = window.load_from(log_probabilities, -infinity<T>);
         const B g = window.load_from(upstream, T(0));
-        const B plain = (g - reference.exponential(y) * total) * inverse;
-        window.store_to(gradient, where(y > dominates_above, fixed, plain));
+        return B((g - reference.exponential(y) * total) * inverse);
     });
+    if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }
 
 }  // namespace xsoftmax::kernels
