@@ -8,6 +8,7 @@
 #include "options.hpp"
 #include "views.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -56,9 +57,14 @@ void log_sum_exp(const Logits& logits, Values&& values, softmax_options options 
     const auto layout = detail::rows_along(axis, in);
     detail::check_count("log_sum_exp", "values", out.size(), layout.rows(), "rows");
 
-    detail::for_each_row<false>(layout, detail::data_of<T>(in), [&](const detail::pointers<T, 1>& row, std::size_t r) {
-        out[r] = log_sum_exp(std::span<const T>(row[0], layout.length), {.temperature = options.temperature});
-    });
+    if (layout.length == 0) {
+        std::fill(out.begin(), out.end(), -std::numeric_limits<T>::infinity());
+        return;
+    }
+    detail::run_rows<false>(
+        layout, detail::data_of<T>(in), options.temperature,
+        [&](const auto&, const auto&, std::size_t) { return kernels::log_sum_exp_operation{options.temperature}; },
+        [&](std::size_t r, const kernels::log_sum_exp_operation& row) { out[r] = static_cast<T>(row.result); });
 }
 
 /// The same as a new vector.

@@ -100,6 +100,13 @@ namespace xsoftmax::detail {
          row, target, classes);
 }
 
+[[noreturn]] XSOFTMAX_COLD inline void fail_row_class(const char* function, std::uint64_t target, std::size_t row,
+                                                      std::size_t classes)
+{
+    fail(error_kind::out_of_range, "xsoftmax::%s: target of row %zu is %" PRIu64 ", but must be in [0, %zu)", function,
+         row, target, classes);
+}
+
 [[noreturn]] XSOFTMAX_COLD inline void fail_broadcast(const char* function, const char* argument, std::size_t extent,
                                                       std::size_t axis, std::size_t expected)
 {
@@ -119,6 +126,13 @@ namespace xsoftmax::detail {
                                                    std::size_t most)
 {
     fail(error_kind::out_of_range, "xsoftmax::%s: lengths[%zu] is %" PRId64 ", but must be in [0, %zu]", function,
+         index, length, most);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_length(const char* function, std::size_t index, std::uint64_t length,
+                                                   std::size_t most)
+{
+    fail(error_kind::out_of_range, "xsoftmax::%s: lengths[%zu] is %" PRIu64 ", but must be in [0, %zu]", function,
          index, length, most);
 }
 
@@ -186,6 +200,13 @@ void check_apart(const char* function, const char* output_name, std::span<const 
     check_same_or_apart(function, output_name, output, input_name, input);
 }
 
+/// As the messages take an integer.
+template <class Index>
+[[nodiscard]] auto printable(Index index)
+{
+    return static_cast<std::conditional_t<std::is_signed_v<Index>, std::int64_t, std::uint64_t>>(index);
+}
+
 /// 0 ≤ target < classes, for any integer type.
 template <class Index>
 std::size_t check_class(const char* function, Index target, std::size_t classes)
@@ -193,9 +214,7 @@ std::size_t check_class(const char* function, Index target, std::size_t classes)
     // A negative index becomes a very large one.
     const auto index = static_cast<std::uint64_t>(target);
     if (index >= classes) [[unlikely]]
-        fail_class(function,
-                   static_cast<std::conditional_t<std::is_signed_v<Index>, std::int64_t, std::uint64_t>>(target),
-                   classes);
+        fail_class(function, printable(target), classes);
     return static_cast<std::size_t>(index);
 }
 

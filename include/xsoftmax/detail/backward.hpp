@@ -3,6 +3,7 @@
 /// Backward passes along any axis.
 
 #include "../kernels/backward.hpp"
+#include "../kernels/backward_inner_axis.hpp"
 #include "../kernels/exp.hpp"
 #include "../options.hpp"
 #include "architecture.hpp"
@@ -19,6 +20,13 @@ struct backward_of_softmax {
     {
         kernels::softmax_backward<architecture>(probabilities, upstream, gradient, n, temperature);
     }
+
+    template <class T>
+    static void rows_side_by_side(const kernels::backward_operands<T>& at, std::size_t n, std::size_t rows,
+                                  double temperature)
+    {
+        kernels::softmax_backward_inner_axis<architecture>(at, n, rows, temperature);
+    }
 };
 
 struct backward_of_log_softmax {
@@ -26,6 +34,13 @@ struct backward_of_log_softmax {
     static void row(const T* log_probabilities, const T* upstream, T* gradient, std::size_t n, double temperature)
     {
         kernels::log_softmax_backward<architecture>(log_probabilities, upstream, gradient, n, temperature);
+    }
+
+    template <class T>
+    static void rows_side_by_side(const kernels::backward_operands<T>& at, std::size_t n, std::size_t rows,
+                                  double temperature)
+    {
+        kernels::log_softmax_backward_inner_axis<architecture>(at, n, rows, temperature);
     }
 };
 
@@ -47,10 +62,17 @@ void run_backward(const char* function, const char* forward_name, const operand<
     check_output(function, "gradient", gradient, forward_name, forward);
     check_output(function, "gradient", gradient, "upstream", upstream);
 
-    const auto layout = rows_along(axis, forward, upstream, gradient);
+    auto layout = rows_along(axis, forward, upstream, gradient);
+    const auto data = data_of<T>(forward, upstream, gradient);
     const std::size_t n = layout.length;
     const bool ordinary = kernels::is_ordinary<T>(options.temperature);
-    for_each_row<true>(layout, data_of<T>(forward, upstream, gradient), [&](const pointers<T, 3>& row, std::size_t) {
+    if (ordinary && !layout.is_contiguous() && layout.bring_contiguous_innermost())
+        return layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset) {
+            const auto at = moved_by(data, offset);
+            Pass::template rows_side_by_side<T>({at[0], at[1], at[2], {layout.step[0], layout.step[1], layout.step[2]}},
+                                                n, layout.innermost().extent, options.temperature);
+        });
+    for_each_row<true>(layout, data, [&](const pointers<T, 3>& row, std::size_t) {
         Pass::row(static_cast<const T*>(row[0]), static_cast<const T*>(row[1]), row[2], n,
                   ordinary ? options.temperature : 1.0);
         // T may not hold the reciprocal of an extreme temperature.

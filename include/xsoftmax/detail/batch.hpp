@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <vector>
+#include <memory>
 
 namespace xsoftmax::detail {
 
@@ -28,12 +28,13 @@ public:
     explicit row_tile(std::size_t length, std::size_t rows)
         : length_(length),
           rows_(std::min(rows, std::clamp<std::size_t>(most_elements / std::max<std::size_t>(length, 1), 1, 16))),
-          elements_(Operands * rows_ * length)
+          stride_(((length / line + 1) | 1) * line),
+          elements_(std::make_unique_for_overwrite<T[]>(Operands * rows_ * stride_))
     {
     }
 
     [[nodiscard]] std::size_t rows() const { return rows_; }
-    [[nodiscard]] T* row(std::size_t operand, std::size_t r) { return &elements_[(operand * rows_ + r) * length_]; }
+    [[nodiscard]] T* row(std::size_t operand, std::size_t r) { return &elements_[(operand * rows_ + r) * stride_]; }
 
     void copy_in(std::size_t operand, const T* from, std::ptrdiff_t step, std::ptrdiff_t row_stride, std::size_t count)
     {
@@ -52,27 +53,30 @@ public:
     }
 
 private:
+    static constexpr std::size_t line = 64 / sizeof(T);
     static constexpr std::size_t most_elements = 16384;
 
     std::size_t length_;
     std::size_t rows_;
-    std::vector<T> elements_;
+    std::size_t stride_;  // an odd number of cache lines, so that rows do not fall into the same places of a cache
+    std::unique_ptr<T[]> elements_;
 };
 
-/// Calls run(pointers to contiguous rows, index of the row) for `count` rows that begin at `at`. With `Writes`, the last
+/// Calls run(pointers to contiguous rows, number of the row) for `count` rows that begin at `at`. With `Writes`, the last
 /// operand is an output, and the others are inputs.
 template <bool Writes, class T, std::size_t Operands, class Run>
 void for_rows_of_run(const row_layout<Operands>& layout, pointers<T, Operands> at, std::size_t first_row,
                      std::size_t count, Run&& run)
 {
     const auto& strides = layout.innermost().strides;
+    const std::size_t apart = layout.innermost().rows;
     const auto moved = [&](std::size_t r) {
         pointers<T, Operands> result = at;
         for (std::size_t o = 0; o < Operands; ++o) result[o] += static_cast<std::ptrdiff_t>(r) * strides[o];
         return result;
     };
     if (layout.is_contiguous()) {
-        for (std::size_t r = 0; r < count; ++r) run(moved(r), first_row + r);
+        for (std::size_t r = 0; r < count; ++r) run(moved(r), first_row + r * apart);
         return;
     }
     row_tile<T, Operands> tile(layout.length, count);
@@ -84,7 +88,7 @@ void for_rows_of_run(const row_layout<Operands>& layout, pointers<T, Operands> a
         for (std::size_t k = 0; k < here; ++k) {
             pointers<T, Operands> rows;
             for (std::size_t o = 0; o < Operands; ++o) rows[o] = tile.row(o, k);
-            run(rows, first_row + r + k);
+            run(rows, first_row + (r + k) * apart);
         }
         if constexpr (Writes)
             tile.copy_out(Operands - 1, first[Operands - 1], layout.step[Operands - 1], strides[Operands - 1], here);

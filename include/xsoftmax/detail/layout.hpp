@@ -73,6 +73,8 @@ struct row_layout {
     struct dimension {
         std::size_t extent;
         offsets strides;
+        std::size_t rows =
+            1;  ///< from one of its indices to the next, in row-major order of the axes but the rows' own
     };
 
     std::size_t length = 0;  ///< elements of a row
@@ -97,7 +99,8 @@ struct row_layout {
         return true;
     }
 
-    /// Brings an axis along which all operands are contiguous to the end, if there is one. The rows change their order.
+    /// Brings an axis along which all operands are contiguous to the end, if there is one. Rows are then visited in another
+    /// order, and keep their numbers.
     bool bring_contiguous_innermost()
     {
         for (std::size_t k = outer_rank; k-- > 0;) {
@@ -112,7 +115,8 @@ struct row_layout {
         return false;
     }
 
-    /// Calls visit(index of the first row, its offset in each operand) for each run of rows along the innermost axis.
+    /// Calls visit(number of the first row, its offset in each operand) for each run of rows along the innermost axis, whose
+    /// numbers are innermost().rows apart.
     template <class Visit>
     void for_each_run(Visit&& visit) const
     {
@@ -122,15 +126,17 @@ struct row_layout {
         std::size_t first_row = 0;
         for (;;) {
             visit(first_row, at);
-            first_row += innermost().extent;
             std::size_t k = outer_rank - 1;
             for (;;) {
                 if (k == 0) return;
                 --k;
-                for (std::size_t o = 0; o < Operands; ++o) at[o] += outer[k].strides[o];
-                if (++index[k] < outer[k].extent) break;
+                const dimension& d = outer[k];
+                for (std::size_t o = 0; o < Operands; ++o) at[o] += d.strides[o];
+                first_row += d.rows;
+                if (++index[k] < d.extent) break;
                 for (std::size_t o = 0; o < Operands; ++o)
-                    at[o] -= outer[k].strides[o] * static_cast<std::ptrdiff_t>(outer[k].extent);
+                    at[o] -= d.strides[o] * static_cast<std::ptrdiff_t>(d.extent);
+                first_row -= d.rows * d.extent;
                 index[k] = 0;
             }
         }
@@ -166,6 +172,8 @@ template <class T, class... Others>
         result.outer[result.outer_rank++] = next;
     }
     if (result.outer_rank == 0) result.outer[result.outer_rank++] = {1, {}};
+    for (std::size_t k = result.outer_rank - 1; k-- > 0;)
+        result.outer[k].rows = result.outer[k + 1].rows * result.outer[k + 1].extent;
     return result;
 }
 

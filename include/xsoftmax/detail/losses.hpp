@@ -38,6 +38,7 @@ public:
     }
 
     [[nodiscard]] double value() const { return sum_.high + sum_.low; }
+    [[nodiscard]] const kernels::extended& unrounded() const { return sum_; }
 
 private:
     kernels::extended sum_;
@@ -58,7 +59,7 @@ void check_loss_options(const char* function, const batch_cross_entropy_options<
 /// The loss of a row of target probabilities, and where `gradient` is not null its gradient times gradient_scale.
 template <class T>
 double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradient, const kernels::loss_terms& beside,
-                             double gradient_scale)
+                             const kernels::extended& gradient_scale)
 {
     if (row.empty()) return 0;
     if (gradient == nullptr) {
@@ -87,13 +88,16 @@ public:
         return options_.class_weights.empty() ? 1 : static_cast<double>(options_.class_weights[k]);
     }
 
+    /// 1 − label_smoothing
+    [[nodiscard]] kernels::extended own_share() const { return kernels::two_sum(1, -options_.label_smoothing); }
+
     /// label_smoothing/classes, of the classes that are kept where a mask leaves some out of a row.
-    [[nodiscard]] double uniform(const T* masked_row) const
+    [[nodiscard]] kernels::extended uniform(const T* masked_row) const
     {
         std::size_t kept = classes_;
         if (masked_row != nullptr)
             for (std::size_t k = 0; k < classes_; ++k) kept -= is_left_out(masked_row, k);
-        return options_.label_smoothing / static_cast<double>(kept);
+        return kernels::quotient({options_.label_smoothing, 0}, static_cast<double>(kept));
     }
 
     [[nodiscard]] static bool is_left_out(const T* masked_row, std::size_t k)
@@ -150,7 +154,7 @@ public:
         for (std::size_t r = 0; r < rows; ++r) {
             if (is_ignored(r)) continue;
             if (!std::in_range<std::size_t>(targets[r]) || static_cast<std::size_t>(targets[r]) >= classes) [[unlikely]]
-                fail_row_class(function, static_cast<std::int64_t>(targets[r]), r, classes);
+                fail_row_class(function, printable(targets[r]), r, classes);
             total_weight_.add(classes_.weight(target(r)));
         }
         if (options.label_smoothing == 0) return;
@@ -159,10 +163,45 @@ public:
     }
 
     /// What the mean is taken over: Σ weights of the targets' classes.
-    [[nodiscard]] double total_weight() const { return total_weight_.value(); }
+    [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_.unrounded(); }
+
+    /// Has each row one class to itself, and no mask over it? Such rows need nothing but operation() and result().
+    [[nodiscard]] bool is_plain() const
+    {
+        return classes_.size() != 0 && options_.label_smoothing == 0 && !rows_.is_masked();
+    }
+
+    /// What to do with row r, one element of which is `step` from the next. For an ignored row of no account.
+    [[nodiscard]] kernels::index_loss_operation operation(const T* logits, std::ptrdiff_t step, std::size_t r) const
+    {
+        const std::size_t index = is_ignored(r) ? 0 : target(r);
+        return {{options_.temperature, options_.z_loss},
+                static_cast<double>(logits[static_cast<std::ptrdiff_t>(index) * step]),
+                classes_.weight(index)};
+    }
+
+    [[nodiscard]] kernels::index_gradient_operation<T> operation(const T* logits, std::ptrdiff_t step, T* gradient,
+                                                                 std::ptrdiff_t gradient_step, std::size_t r,
+                                                                 const kernels::extended& gradient_scale) const
+    {
+        return {operation(logits, step, r), gradient, is_ignored(r) ? 0 : target(r), gradient_scale, gradient_step};
+    }
+
+    /// The loss of such a row; an ignored one's gradient becomes 0.
+    [[nodiscard]] double result(const kernels::index_loss_operation& row, std::size_t r) const
+    {
+        return is_ignored(r) ? 0 : row.loss;
+    }
+
+    [[nodiscard]] double result(const kernels::index_gradient_operation<T>& row, std::size_t r) const
+    {
+        if (is_ignored(r))
+            for (std::size_t k = 0; k < classes_.size(); ++k) row.output[static_cast<std::ptrdiff_t>(k) * row.step] = 0;
+        return is_ignored(r) ? 0 : row.loss;
+    }
 
     /// The loss of row r, and where `gradient` is not null its gradient times gradient_scale.
-    double operator()(const T* logits, T* gradient, std::size_t r, double gradient_scale)
+    double operator()(const T* logits, T* gradient, std::size_t r, const kernels::extended& gradient_scale)
     {
         if (is_ignored(r)) {
             if (gradient != nullptr) std::fill(gradient, gradient + classes_.size(), T(0));
@@ -174,24 +213,23 @@ public:
         if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
 
         const std::span<const T> row(seen, classes_.size());
-        const kernels::loss_terms beside{options_.temperature, options_.z_loss};
         if (options_.label_smoothing != 0) {
             if (rows_.is_masked()) spread(seen);
             const T uniform = mixed_[index];
-            mixed_[index] = static_cast<T>(static_cast<double>(uniform) + (1 - options_.label_smoothing) * weight);
-            const double loss = loss_of_probabilities<T>(row, mixed_.data(), gradient, beside, gradient_scale);
+            mixed_[index] = static_cast<T>(
+                kernels::to_double((classes_.uniform(rows_.is_masked() ? seen : nullptr) + classes_.own_share()) *
+                                   kernels::to_extended(weight)));
+            const double loss = loss_of_probabilities<T>(row, mixed_.data(), gradient,
+                                                         {options_.temperature, options_.z_loss}, gradient_scale);
             mixed_[index] = uniform;
             return loss;
         }
-        const auto logit = static_cast<double>(seen[index]);
-        if (gradient == nullptr) {
-            kernels::index_loss_operation operation{beside, logit, weight};
+        const auto run = [&](auto operation) {
             run_row(operation, row, options_.temperature);
             return operation.loss;
-        }
-        kernels::index_gradient_operation<T> operation{{beside, logit, weight}, gradient, index, gradient_scale};
-        run_row(operation, row, options_.temperature);
-        return operation.loss;
+        };
+        return gradient == nullptr ? run(operation(seen, 1, r))
+                                   : run(operation(seen, 1, gradient, 1, r, gradient_scale));
     }
 
 private:
@@ -201,9 +239,11 @@ private:
     /// What every class is given, weighted.
     void spread(const T* masked_row)
     {
-        const double uniform = classes_.uniform(masked_row);
+        const kernels::extended uniform = classes_.uniform(masked_row);
         for (std::size_t k = 0; k < mixed_.size(); ++k)
-            mixed_[k] = classes_.is_left_out(masked_row, k) ? T(0) : static_cast<T>(uniform * classes_.weight(k));
+            mixed_[k] = classes_.is_left_out(masked_row, k)
+                            ? T(0)
+                            : static_cast<T>(kernels::to_double(uniform * kernels::to_extended(classes_.weight(k))));
     }
 
     std::span<const Index> targets_;
@@ -220,7 +260,7 @@ class probability_targets {
 public:
     probability_targets(std::size_t rows, std::size_t classes, const batch_cross_entropy_options<T>& options,
                         const row_masks<T>* masks)
-        : total_weight_(static_cast<double>(rows)),
+        : total_weight_{static_cast<double>(rows), 0},
           options_(options),
           classes_(options, classes),
           rows_(masks, classes),
@@ -228,18 +268,19 @@ public:
     {
     }
 
-    [[nodiscard]] double total_weight() const { return total_weight_; }
+    [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_; }
 
-    double operator()(const T* logits, const T* targets, T* gradient, std::size_t r, double gradient_scale)
+    double operator()(const T* logits, const T* targets, T* gradient, std::size_t r,
+                      const kernels::extended& gradient_scale)
     {
         const T* const seen = rows_.row(logits, r);
         if (!is_plain()) {
             const T* const masked_row = rows_.is_masked() ? seen : nullptr;
-            const double uniform = classes_.uniform(masked_row);
+            const kernels::extended uniform = classes_.uniform(masked_row), own_share = classes_.own_share();
             for (std::size_t k = 0; k < mixed_.size(); ++k) {
-                const double share = classes_.is_left_out(masked_row, k) ? 0 : uniform;
-                mixed_[k] = static_cast<T>(classes_.weight(k) *
-                                           ((1 - options_.label_smoothing) * static_cast<double>(targets[k]) + share));
+                const auto share = classes_.is_left_out(masked_row, k) ? kernels::extended{} : uniform;
+                const auto target = own_share * kernels::to_extended(static_cast<double>(targets[k])) + share;
+                mixed_[k] = static_cast<T>(kernels::to_double(target * kernels::to_extended(classes_.weight(k))));
             }
             targets = mixed_.data();
         }
@@ -255,7 +296,7 @@ public:
 private:
     [[nodiscard]] bool is_plain() const { return options_.label_smoothing == 0 && options_.class_weights.empty(); }
 
-    double total_weight_;
+    kernels::extended total_weight_;
     const batch_cross_entropy_options<T>& options_;
     class_shares<T> classes_;
     loss_rows<T> rows_;
@@ -307,18 +348,19 @@ void check_losses_arguments(const char* function, const operand<const T>& logits
 
 /// From the rows' losses to what is returned: `total_weight` is what a mean divides by.
 template <class T, class RowLoss>
-T reduce_losses(const batch_cross_entropy_options<T>& options, const wanted_losses<T>& losses, double total_weight,
-                const RowLoss& for_each_loss)
+T reduce_losses(const batch_cross_entropy_options<T>& options, const wanted_losses<T>& losses,
+                const kernels::extended& total_weight, const RowLoss& for_each_loss)
 {
     const bool mean = losses.reduce && options.reduction == reduction::mean;
     loss_sum sum;
-    for_each_loss(mean ? 1 / total_weight : 1.0, [&](std::size_t row, double loss) {
-        if (losses.reduce)
-            sum.add(loss);
-        else
-            losses.to[row] = static_cast<T>(loss);
-    });
-    return static_cast<T>(mean ? sum.value() / total_weight : sum.value());
+    for_each_loss(mean ? kernels::reciprocal(total_weight) : kernels::extended{1, 0},
+                  [&](std::size_t row, double loss) {
+                      if (losses.reduce)
+                          sum.add(loss);
+                      else
+                          losses.to[row] = static_cast<T>(loss);
+                  });
+    return static_cast<T>(mean ? sum.value() / kernels::to_double(total_weight) : sum.value());
 }
 
 /// Losses of class indices, under a mask if there is one, and their gradient if it has axes.
@@ -337,17 +379,39 @@ T index_losses(const char* function, const operand<const T>& logits, std::span<c
     const auto masks = masks_of(function, given_mask, logits, axis);
     index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options, masks ? &*masks : nullptr);
 
-    return reduce_losses(options, losses, row_loss.total_weight(), [&](double gradient_scale, const auto& take) {
-        if (with_gradient)
-            for_each_row<true>(rows_along(axis, logits, gradient), data_of<T>(logits, gradient),
-                               [&](const pointers<T, 2>& row, std::size_t r) {
-                                   take(r, row_loss(row[0], row[1], r, gradient_scale));
-                               });
-        else
-            for_each_row<false>(layout, data_of<T>(logits), [&](const pointers<T, 1>& row, std::size_t r) {
-                take(r, row_loss(row[0], nullptr, r, gradient_scale));
-            });
-    });
+    return reduce_losses(
+        options, losses, row_loss.total_weight(), [&](const kernels::extended& gradient_scale, const auto& take) {
+            // Rows that lie apart may be computed side by side; contiguous ones are not looked at if they are ignored.
+            const auto take_row = [&](std::size_t r, const auto& row) {
+                take(r, row_loss.result(row, r));
+            };
+            if (with_gradient) {
+                const auto both = rows_along(axis, logits, gradient);
+                const auto data = data_of<T>(logits, gradient);
+                if (row_loss.is_plain() && !both.is_contiguous())
+                    run_rows<true>(
+                        both, data, options.temperature,
+                        [&](const pointers<T, 2>& at, const auto& step, std::size_t r) {
+                            return row_loss.operation(at[0], step[0], at[1], step[1], r, gradient_scale);
+                        },
+                        take_row);
+                else
+                    for_each_row<true>(both, data, [&](const pointers<T, 2>& row, std::size_t r) {
+                        take(r, row_loss(row[0], row[1], r, gradient_scale));
+                    });
+            }
+            else if (row_loss.is_plain() && !layout.is_contiguous())
+                run_rows<false>(
+                    layout, data_of<T>(logits), options.temperature,
+                    [&](const pointers<T, 1>& at, const auto& step, std::size_t r) {
+                        return row_loss.operation(at[0], step[0], r);
+                    },
+                    take_row);
+            else
+                for_each_row<false>(layout, data_of<T>(logits), [&](const pointers<T, 1>& row, std::size_t r) {
+                    take(r, row_loss(row[0], nullptr, r, gradient_scale));
+                });
+        });
 }
 
 /// Losses of target probabilities, under a mask if there is one, and their gradient if it has axes.
@@ -369,17 +433,18 @@ T probability_losses(const char* function, const operand<const T>& logits, const
     const auto masks = masks_of(function, given_mask, logits, axis);
     probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
 
-    return reduce_losses(options, losses, row_loss.total_weight(), [&](double gradient_scale, const auto& take) {
-        if (with_gradient)
-            for_each_row<true>(rows_along(axis, logits, targets, gradient), data_of<T>(logits, targets, gradient),
-                               [&](const pointers<T, 3>& row, std::size_t r) {
-                                   take(r, row_loss(row[0], row[1], row[2], r, gradient_scale));
-                               });
-        else
-            for_each_row<false>(layout, data_of<T>(logits, targets), [&](const pointers<T, 2>& row, std::size_t r) {
-                take(r, row_loss(row[0], row[1], nullptr, r, gradient_scale));
-            });
-    });
+    return reduce_losses(
+        options, losses, row_loss.total_weight(), [&](const kernels::extended& gradient_scale, const auto& take) {
+            if (with_gradient)
+                for_each_row<true>(rows_along(axis, logits, targets, gradient), data_of<T>(logits, targets, gradient),
+                                   [&](const pointers<T, 3>& row, std::size_t r) {
+                                       take(r, row_loss(row[0], row[1], row[2], r, gradient_scale));
+                                   });
+            else
+                for_each_row<false>(layout, data_of<T>(logits, targets), [&](const pointers<T, 2>& row, std::size_t r) {
+                    take(r, row_loss(row[0], row[1], nullptr, r, gradient_scale));
+                });
+        });
 }
 
 }  // namespace xsoftmax::detail

@@ -163,7 +163,7 @@ private:
             fail_count(function_, "lengths", lengths.size(), rows_, "rows, of which it has to be a divisor");
         for (std::size_t k = 0; k < lengths.size(); ++k)
             if (!std::in_range<std::size_t>(lengths[k]) || static_cast<std::size_t>(lengths[k]) > length_) [[unlikely]]
-                fail_length(function_, k, static_cast<std::int64_t>(lengths[k]), length_);
+                fail_length(function_, k, printable(lengths[k]), length_);
         lengths_per_row_ = lengths.empty() ? 0 : rows_ / lengths.size();
     }
 

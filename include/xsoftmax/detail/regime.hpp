@@ -52,51 +52,77 @@ void run_row(Operation& operation, std::span<const T> logits, double temperature
     kernels::three_pass<architecture>(operation, logits.data(), n, temperature);
 }
 
+/// Operations on all rows of a layout, whose first operand is the logits, and whose last one is what the operation writes,
+/// if it does. make(where row r lies, from an element to the next in each operand, r) is what to do with row r, and
+/// done(r, operation) takes it when that has been done.
+template <bool Writes, class T, std::size_t Operands, class Make, class Done>
+void run_rows(row_layout<Operands> layout, const pointers<T, Operands>& data, double temperature, const Make& make,
+              const Done& done)
+{
+    const std::size_t n = layout.length;
+    const auto row = [&](const pointers<T, Operands>& at, std::size_t r) {
+        std::array<std::ptrdiff_t, Operands> contiguous;
+        contiguous.fill(1);
+        auto operation = make(at, contiguous, r);
+        run_row(operation, std::span<const T>(at[0], n), temperature);
+        done(r, operation);
+    };
+    if (layout.is_contiguous() || !kernels::is_ordinary<T>(temperature) || n == 0 ||
+        !layout.bring_contiguous_innermost())
+        return for_each_row<Writes>(layout, data, row);
+
+    const auto& innermost = layout.innermost();
+    layout.for_each_run([&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset) {
+        const auto first = moved_by(data, offset);
+        const auto at = [&](std::size_t r) {
+            pointers<T, Operands> moved = first;
+            for (T*& operand : moved) operand += r;
+            return moved;
+        };
+        const auto number = [&](std::size_t r) {
+            return first_row + r * innermost.rows;
+        };
+        kernels::inner_axis<architecture>(
+            [&](std::size_t r) { return make(at(r), layout.step, number(r)); },
+            [&](std::size_t r, auto& operation) { done(number(r), operation); }, static_cast<const T*>(first[0]),
+            layout.step[0], layout.step[Operands - 1], n, innermost.extent, temperature,
+            [&](std::size_t r, std::size_t count) { for_rows_of_run<Writes>(layout, at(r), number(r), count, row); });
+    });
+}
+
 /// An operation that writes, Operation{output}, on all rows of logits along `axis`.
 template <class Operation, class T>
 void run_batch(std::size_t axis, const operand<const T>& logits, const operand<T>& output, double temperature)
 {
-    row_layout<2> layout = rows_along(axis, logits, output);
+    const row_layout<2> layout = rows_along(axis, logits, output);
     const auto data = data_of<T>(logits, output);
     const std::size_t n = layout.length;
     if (n == 0 || layout.rows() == 0) return;
-    const auto row = [&](const pointers<T, 2>& at, std::size_t) {
-        Operation operation{at[1]};
-        run_row(operation, std::span<const T>(at[0], n), temperature);
+    const auto nothing = [](std::size_t, const Operation&) {
     };
-    const bool ordinary = kernels::is_ordinary<T>(temperature);
-    const auto& innermost = layout.innermost();
+    const auto make = [](const pointers<T, 2>& at, const auto&, std::size_t) {
+        return Operation{at[1]};
+    };
     constexpr std::size_t vector = xsimd::batch<T, architecture>::size;
+    if (!kernels::is_ordinary<T>(temperature) || !layout.is_contiguous() || n > kernels::short_rows_vectors * vector)
+        return run_rows<true>(layout, data, temperature, make, nothing);
 
-    if (ordinary && layout.is_contiguous() && n <= kernels::short_rows_vectors * vector) {
-        const auto in_stride = innermost.strides[0], out_stride = innermost.strides[1];
-        layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 2>& offset) {
-            const auto at = moved_by(data, offset);
-            const std::size_t done = kernels::short_rows<architecture, T>(
-                innermost.extent, n, temperature,
-                [in = static_cast<const T*>(at[0]), in_stride](std::size_t r)
-                    XSOFTMAX_INLINE_LAMBDA { return in + static_cast<std::ptrdiff_t>(r) * in_stride; },
-                [out = at[1], out_stride](std::size_t r)
-                    XSOFTMAX_INLINE_LAMBDA { return Operation{out + static_cast<std::ptrdiff_t>(r) * out_stride}; });
-            const auto by = static_cast<std::ptrdiff_t>(done);
-            for_rows_of_run<true>(layout, moved_by(at, {by * in_stride, by * out_stride}), done,
-                                  innermost.extent - done, row);
-        });
-        return;
-    }
-    if (ordinary && !layout.is_contiguous() && layout.bring_contiguous_innermost()) {
-        layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 2>& offset) {
-            const auto at = moved_by(data, offset);
-            kernels::inner_axis<architecture>(
-                Operation{at[1]}, static_cast<const T*>(at[0]), layout.step[0], layout.step[1], n,
-                layout.innermost().extent, temperature, [&](std::size_t first, std::size_t count) {
-                    const auto by = static_cast<std::ptrdiff_t>(first);
-                    for_rows_of_run<true>(layout, moved_by(at, {by, by}), first, count, row);
-                });
-        });
-        return;
-    }
-    for_each_row<true>(layout, data, row);
+    const auto& innermost = layout.innermost();
+    const auto in_stride = innermost.strides[0], out_stride = innermost.strides[1];
+    layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 2>& offset) {
+        const auto at = moved_by(data, offset);
+        const std::size_t done = kernels::short_rows<architecture, T>(
+            innermost.extent, n, temperature,
+            [in = static_cast<const T*>(at[0]), in_stride](std::size_t r)
+                XSOFTMAX_INLINE_LAMBDA { return in + static_cast<std::ptrdiff_t>(r) * in_stride; },
+            [out = at[1], out_stride](std::size_t r)
+                XSOFTMAX_INLINE_LAMBDA { return Operation{out + static_cast<std::ptrdiff_t>(r) * out_stride}; });
+        for (std::size_t r = done; r < innermost.extent; ++r) {
+            const auto by = static_cast<std::ptrdiff_t>(r);
+            Operation operation{at[1] + by * out_stride};
+            run_row(operation, std::span<const T>(at[0] + by * in_stride, n), temperature);
+        }
+    });
 }
 
 }  // namespace xsoftmax::detail

@@ -11,17 +11,31 @@
 
 namespace xsoftmax::kernels {
 
+/// How many coefficients finish() gives; none where nothing is written.
+template <class Operation, class T>
+inline constexpr std::size_t coefficients_count = [] {
+    if constexpr (!Operation::writes)
+        return std::size_t{0};
+    else
+        return std::extent_v<decltype(std::declval<Operation&>()
+                                          .template finish<T>(std::declval<const row_totals<T, Operation::sums>&>(),
+                                                              std::declval<const near_maximum<xsimd::batch<T>>&>())
+                                          .part)>;
+}();
+
 /// Vectors of rows side by side: a cache line of floats and more, so that lines are used whole.
 inline constexpr std::size_t inner_axis_vectors = 4;
 
 /// The rows of `Vectors` neighbouring vectors, the last window of which may be a part. Element i of the rows lies at
-/// i·step. False, and nothing written, if a row's maximum is not near (temperature_scale::is_near).
-template <std::size_t Vectors, class B, class Window, class Operation>
-XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation& operation, const value_of<B>* logits, std::ptrdiff_t step,
-                                             std::ptrdiff_t output_step, std::size_t n, Window first,
-                                             const scale_for<B> scale)
+/// i·step. operations(r) is what to do with row r, and is given to done(r, operation) when that has been done. False, and
+/// nothing written, if a row's maximum is not near (temperature_scale::is_near).
+template <std::size_t Vectors, class B, class Window, class Operations, class Done>
+XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(const Operations& operations, const Done& done, const value_of<B>* logits,
+                                             std::ptrdiff_t step, std::ptrdiff_t output_step, std::size_t n,
+                                             Window first, std::size_t rows, const scale_for<B> scale)
 {
     using T = value_of<B>;
+    using Operation = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
     static_assert(Operation::sums == 1);
     // Whole windows unless there is but one.
     const auto for_each = [&](auto&& visit) XSOFTMAX_INLINE_LAMBDA {
@@ -44,7 +58,11 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation& operation, const value_o
     for (std::size_t k = 0; k < Vectors; ++k)
         if (!scale.are_near(tops[k])) return false;
 
-    const near_maximum<B> whole(tops[0], scale);
+    // Row 0's, whose output the windows count from; and each row's, made before anything is written over the logits.
+    const Operation operation = operations(0);
+    Operation of_rows[Vectors * B::size];
+    for (std::size_t r = 0; r < rows; ++r) of_rows[r] = operations(first.at + r);
+
     B cutoff[Vectors], offset[Vectors];
     XSOFTMAX_UNROLL
     for (std::size_t k = 0; k < Vectors; ++k) {
@@ -78,56 +96,67 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation& operation, const value_o
         for_each([&](std::size_t k, auto window)
                      XSOFTMAX_INLINE_LAMBDA { running[k].add(visit_element(i, k, window)); });
 
-    constexpr std::size_t count = std::extent_v<decltype(operation.template finish<T>(row_totals<T, 1>{}, whole).part)>;
-    alignas(B) T lanes[Vectors][count][B::size];
+    constexpr std::size_t count = coefficients_count<Operation, T>;
+    alignas(B) T lanes[count + 1][Vectors][B::size] = {};
     for (std::size_t k = 0; k < Vectors; ++k) {
         const near_maximum<B> reference(tops[k], scale);
         wide<T> totals[B::size];
-        alignas(B) T own[B::size], won[B::size];
+        alignas(B) T top[B::size], own[B::size], won[B::size];
+        tops[k].store_aligned(top);
         running[k].totals(totals);
         winners[k].store_aligned(won);
         if constexpr (Operation::counts_winners) reference.own_exponentials().store_aligned(own);
-        for (std::size_t lane = 0; lane < B::size; ++lane) {
+        for (std::size_t lane = 0; lane < B::size && k * B::size + lane < rows; ++lane) {
             row_totals<T, 1> row{{totals[lane]}, static_cast<std::size_t>(won[lane]), T(0)};
             if constexpr (Operation::counts_winners) row.own = own[lane];
-            const auto of_row = operation.template finish<T>(row, reference);
-            for (std::size_t j = 0; j < count; ++j) lanes[k][j][lane] = of_row.part[j];
+            Operation& of_row = of_rows[k * B::size + lane];
+            if constexpr (count == 0)
+                of_row.template finish<T>(row, near_maximum<B>(top[lane], scale));
+            else {
+                const auto results = of_row.template finish<T>(row, near_maximum<B>(top[lane], scale));
+                for (std::size_t j = 0; j < count; ++j) lanes[j][k][lane] = results.part[j];
+            }
         }
     }
-    for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-        const near_maximum<B> reference(tops[k], cutoff[k], offset[k], scale);
-        coefficients<B, count> of_rows;
-        for (std::size_t j = 0; j < count; ++j) of_rows.part[j] = B::load_aligned(lanes[k][j]);
-        const auto result = operation.template writer<B>(of_rows, reference);
-        for (std::size_t j = 0; j < n; ++j) {
-            T* const to = at(operation.output, output_step, j);
-            const B value = Operation::uses_exponentials ? B(window.load_from(to, T(0)))
-                                                         : B(window.load_from(at(logits, step, j), T(0)));
-            window.store_to(to, result(value, window));
-        }
-    });
+    if constexpr (Operation::writes)
+        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+            const near_maximum<B> reference(tops[k], cutoff[k], offset[k], scale);
+            coefficients<B, count> of_lanes;
+            for (std::size_t j = 0; j < count; ++j) of_lanes.part[j] = B::load_aligned(lanes[j][k]);
+            const auto result = operation.template writer<B>(of_lanes, reference);
+            for (std::size_t j = 0; j < n; ++j) {
+                T* const to = at(operation.output, output_step, j);
+                const B value = Operation::uses_exponentials ? B(window.load_from(to, T(0)))
+                                                             : B(window.load_from(at(logits, step, j), T(0)));
+                window.store_to(to, result(value, window));
+            }
+        });
+    for (std::size_t r = 0; r < rows; ++r) {
+        of_rows[r].complete();
+        done(first.at + r, of_rows[r]);
+    }
     return true;
 }
 
 /// `rows` neighbouring rows at an ordinary temperature. refused(first, count) is called for rows it does not take.
-template <class Arch, class Operation, class T, class Refused>
-XSOFTMAX_NEVER_INLINE void inner_axis(Operation operation, const T* logits, std::ptrdiff_t step,
-                                      std::ptrdiff_t output_step, std::size_t n, std::size_t rows, double temperature,
-                                      const Refused& refused)
+template <class Arch, class T, class Operations, class Done, class Refused>
+XSOFTMAX_NEVER_INLINE void inner_axis(const Operations& operations, const Done& done, const T* logits,
+                                      std::ptrdiff_t step, std::ptrdiff_t output_step, std::size_t n, std::size_t rows,
+                                      double temperature, const Refused& refused)
 {
     using B = xsimd::batch<T, Arch>;
     const auto scale = scale_for<B>::make(temperature, 1);
+    const auto panel = [&](auto vectors, auto window, std::size_t count) {
+        if (!inner_axis_panel<decltype(vectors)::value, B>(operations, done, logits, step, output_step, n, window,
+                                                           count, scale))
+            refused(window.at, count);
+    };
+    constexpr std::integral_constant<std::size_t, 1> one;
+    constexpr std::integral_constant<std::size_t, inner_axis_vectors> several;
     std::size_t r = 0;
-    for (; rows - r >= inner_axis_vectors * B::size; r += inner_axis_vectors * B::size)
-        if (!inner_axis_panel<inner_axis_vectors, B>(operation, logits, step, output_step, n, whole_window<B>{r},
-                                                     scale))
-            refused(r, inner_axis_vectors * B::size);
-    for (; rows - r >= B::size; r += B::size)
-        if (!inner_axis_panel<1, B>(operation, logits, step, output_step, n, whole_window<B>{r}, scale))
-            refused(r, std::size_t{B::size});
-    if (r < rows &&
-        !inner_axis_panel<1, B>(operation, logits, step, output_step, n, part_window<B>{r, rows - r}, scale))
-        refused(r, rows - r);
+    for (; rows - r >= several * B::size; r += several * B::size) panel(several, whole_window<B>{r}, several * B::size);
+    for (; rows - r >= B::size; r += B::size) panel(one, whole_window<B>{r}, B::size);
+    if (r < rows) panel(one, part_window<B>{r, rows - r}, rows - r);
 }
 
 }  // namespace xsoftmax::kernels

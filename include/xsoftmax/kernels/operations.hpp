@@ -233,6 +233,13 @@ struct loss_terms {
     {
         return z_loss == 0 ? 0 : to_double(difference_over<C>(maximum.value(), 0, temperature) + row.logarithm());
     }
+
+    /// What z_loss adds to the probabilities' factor in the gradient: 2·z_loss·log Σ exp(x/T).
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE extended z_share(const split_sums<C>& row, const Maximum& maximum) const
+    {
+        return to_extended(2 * z_loss) * to_extended(log_sum_exp<C>(row, maximum));
+    }
 };
 
 /// Loss of one class: weight·((maximum − x[target])/T + log Σ exp((x − maximum)/T)), both terms ≥ 0.
@@ -260,7 +267,10 @@ struct index_loss_operation {
         const split_sums<C> row(totals);
         const auto distance = difference_over<C>(maximum.value(), target_logit, terms_beside.temperature);
         const double all = terms_beside.log_sum_exp<C>(row, maximum);
-        loss = weight * to_double(distance + row.logarithm()) + terms_beside.z_loss * all * all;
+        // A class of weight 0 adds 0, also where its logit is −inf.
+        const double negative_log = to_double(distance + row.logarithm());
+        loss = (weight == 0 && negative_log == infinity<double> ? 0 : weight * negative_log) +
+               terms_beside.z_loss * all * all;
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -275,7 +285,8 @@ struct index_gradient_operation : index_loss_operation {
 
     T* output;
     std::size_t target;
-    double gradient_scale = 1;
+    extended gradient_scale = {1, 0};
+    std::ptrdiff_t step = 1;  ///< from an element of the gradient to the next
     T target_gradient = 0;
 
     template <class B, class Maximum>
@@ -297,10 +308,10 @@ struct index_gradient_operation : index_loss_operation {
         const bool winner = static_cast<C>(target_logit) == static_cast<C>(maximum.value()) && row.one_winner();
         const auto own = wide_from<C>(static_cast<double>(maximum.exponential_of(static_cast<C>(target_logit))));
         const auto others = winner ? row.others : row.all() - own;
-        const double share = weight * gradient_scale;
-        const double z_share = 2 * terms_beside.z_loss * terms_beside.log_sum_exp<C>(row, maximum) * gradient_scale;
-        const auto at_target =
-            z_share == 0 ? -others * wide_from<C>(share) : own * wide_from<C>(z_share) - others * wide_from<C>(share);
+        const extended share = to_extended(weight) * gradient_scale;
+        const extended z_share = terms_beside.z_share<C>(row, maximum) * gradient_scale;
+        const auto against = others * wide_from<C>(share);
+        const auto at_target = z_share.high == 0 ? -against : own * wide_from<C>(z_share) - against;
         target_gradient = static_cast<T>(to_double(at_target * inverse) * scale.unit);
         const split<C> factor = split_into<C>(inverse * wide_from<C>(share + z_share));
         return {factor.high, factor.low};
@@ -314,7 +325,10 @@ struct index_gradient_operation : index_loss_operation {
         };
     }
 
-    XSOFTMAX_ALWAYS_INLINE void complete() const { output[target] = target_gradient; }
+    XSOFTMAX_ALWAYS_INLINE void complete() const
+    {
+        output[static_cast<std::ptrdiff_t>(target) * step] = target_gradient;
+    }
 };
 
 /// Loss of target probabilities t: Σ t·(maximum − x)/T + (Σ t)·log Σ exp((x − maximum)/T). A target of 0 adds 0, whatever
@@ -371,7 +385,7 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
     static constexpr bool writes = true;
 
     T* output;
-    double gradient_scale = 1;
+    extended gradient_scale = {1, 0};
 
     /// The sign marks the winners for the writing sweep.
     template <class B, class Maximum>
@@ -388,7 +402,7 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         const split_sums<C> row(totals);
         // 1/T is in the factors, not applied to p, which may be denormal.
         const auto inverse = maximum.scale().inverse * wide_from<C>(gradient_scale);
-        const double z_share = 2 * this->terms_beside.z_loss * this->terms_beside.template log_sum_exp<C>(row, maximum);
+        const extended z_share = this->terms_beside.template z_share<C>(row, maximum);
         const auto sum = totals.sums[1] + totals.sums[2] + wide_from<C>(z_share);
 
         // At a winner with p > 1/2, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing

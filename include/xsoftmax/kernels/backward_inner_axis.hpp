@@ -1,0 +1,167 @@
+#pragma once
+
+/// The backward passes of rows along an axis whose neighbours are contiguous: as in backward.hpp, but each lane is a row.
+
+#include "backward.hpp"
+#include "compiler.hpp"
+#include "exp.hpp"
+#include "simd.hpp"
+#include "sum.hpp"
+#include "windows.hpp"
+
+namespace xsoftmax::kernels {
+
+/// Where element i of the rows lies in the forward pass's results, the upstream gradient and the result.
+template <class T>
+struct backward_operands {
+    const T* forward;
+    const T* upstream;
+    T* gradient;
+    std::ptrdiff_t steps[3];
+
+    XSOFTMAX_ALWAYS_INLINE const T* forward_at(std::size_t i) const { return forward + offset(0, i); }
+    XSOFTMAX_ALWAYS_INLINE const T* upstream_at(std::size_t i) const { return upstream + offset(1, i); }
+    XSOFTMAX_ALWAYS_INLINE T* gradient_at(std::size_t i) const { return gradient + offset(2, i); }
+
+private:
+    XSOFTMAX_ALWAYS_INLINE std::ptrdiff_t offset(std::size_t operand, std::size_t i) const
+    {
+        return steps[operand] * static_cast<std::ptrdiff_t>(i);
+    }
+};
+
+/// A sweep over the rows: the sums, lane by lane, of what terms(i, x, g) makes of element i's forward result x and upstream
+/// gradient g, without a lane's elements above a bound, which are kept by themselves. Such an element is in nearly every
+/// batch of rows, so that looking for one afterwards would be another sweep.
+template <class B, std::size_t Sums>
+struct sums_of_lanes {
+    using T = value_of<B>;
+
+    double others[Sums][B::size];
+    alignas(B) T forward[B::size] = {};   ///< of the last element above the bound
+    alignas(B) T upstream[B::size] = {};  ///< likewise
+    alignas(B) T count[B::size];          ///< how many there are
+
+    template <class Window, class Terms>
+    XSOFTMAX_ALWAYS_INLINE sums_of_lanes(const backward_operands<T>& at, std::size_t n, Window window, T bound,
+                                         Terms&& terms)
+    {
+        sum_of<B> totals[Sums];
+        B x_above(T(0)), g_above(T(0)), found(T(0));
+        const auto visit = [&](std::size_t i, B(&to)[Sums]) XSOFTMAX_INLINE_LAMBDA {
+            const B x = window.load_from(at.forward_at(i), bound);
+            const B g = window.load_from(at.upstream_at(i), T(0));
+            const auto above = x > B(bound);
+            x_above = where(above, x, x_above);
+            g_above = where(above, g, g_above);
+            found = found + where(above, B(T(1)), B(T(0)));
+            terms(x, g, to);
+            XSOFTMAX_UNROLL
+            for (std::size_t j = 0; j < Sums; ++j) to[j] = zero_where(above, to[j]);
+        };
+        std::size_t i = 0;
+        for (; i + 2 <= n; i += 2) {
+            B first[Sums], second[Sums];
+            visit(i, first);
+            visit(i + 1, second);
+            XSOFTMAX_UNROLL
+            for (std::size_t j = 0; j < Sums; ++j) totals[j].add(first[j] + second[j]);
+        }
+        if (i < n) {
+            B last[Sums];
+            visit(i, last);
+            XSOFTMAX_UNROLL
+            for (std::size_t j = 0; j < Sums; ++j) totals[j].add(last[j]);
+        }
+        x_above.store_aligned(forward);
+        g_above.store_aligned(upstream);
+        found.store_aligned(count);
+        for (std::size_t j = 0; j < Sums; ++j) {
+            wide<T> lanes[B::size];
+            totals[j].totals(lanes);
+            for (std::size_t k = 0; k < B::size; ++k) others[j][k] = to_double(lanes[k]);
+        }
+    }
+};
+
+template <class B, class Window>
+XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<value_of<B>>& at, std::size_t n,
+                                                      Window window, double temperature)
+{
+    using T = value_of<B>;
+    const sums_of_lanes<B, 2> row(at, n, window, T(0.5), [](B p, B g, B(&terms)[2]) XSOFTMAX_INLINE_LAMBDA {
+        terms[0] = p * g;
+        terms[1] = p;
+    });
+    alignas(B) T mean[B::size], reference[B::size];
+    for (std::size_t k = 0; k < B::size; ++k) {
+        reference[k] = row.count[k] == T(1) ? row.upstream[k] : T(0);
+        double m = row.others[0][k] - static_cast<double>(reference[k]) * row.others[1][k];
+        if (row.count[k] > T(1)) [[unlikely]]  // no probabilities: their sum exceeds 1
+            for (std::size_t i = 0; i < n; ++i)
+                if (const T p = at.forward_at(i)[window.at + k]; p > T(0.5))
+                    m += static_cast<double>(p) * static_cast<double>(at.upstream_at(i)[window.at + k]);
+        mean[k] = static_cast<T>(m);
+    }
+    const B c = B::load_aligned(reference), m = B::load_aligned(mean), inverse(static_cast<T>(1 / temperature));
+    for (std::size_t i = 0; i < n; ++i) {
+        const B p = window.load_from(at.forward_at(i), T(0));
+        const B g = window.load_from(at.upstream_at(i), T(0));
+        window.store_to(at.gradient_at(i), B(p * ((g - c) - m) * inverse));
+    }
+}
+
+template <class B, class Window>
+XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operands<value_of<B>>& at, std::size_t n,
+                                                          Window window, double temperature)
+{
+    using T = value_of<B>;
+    constexpr T minus_ln_2 = static_cast<T>(-ln_2.high);
+    const sums_of_lanes<B, 1> row(at, n, window, minus_ln_2,
+                                  [](B, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA { terms[0] = g; });
+    // What is written where a lane's only element above −log 2 is. Nothing is above infinity.
+    alignas(B) T total[B::size], fixed[B::size], fixed_above[B::size];
+    for (std::size_t k = 0; k < B::size; ++k) {
+        const bool dominated = row.count[k] == T(1);
+        double all = row.others[0][k] + static_cast<double>(row.upstream[k]);
+        if (row.count[k] > T(1)) [[unlikely]] {
+            all = 0;
+            for (std::size_t i = 0; i < n; ++i) all += static_cast<double>(at.upstream_at(i)[window.at + k]);
+        }
+        const double lacking = dominated ? -::expm1(static_cast<double>(row.forward[k])) : 0;
+        total[k] = static_cast<T>(all / static_cast<double>(exp_constants<T>::stored_factor));
+        fixed[k] = static_cast<T>((lacking * all - row.others[0][k]) / temperature);
+        fixed_above[k] = dominated ? minus_ln_2 : infinity<T>;
+    }
+    const near_maximum<B> reference(T(0), scale_for<B>::make(1, 1));
+    const B all = B::load_aligned(total), at_dominant = B::load_aligned(fixed);
+    const B dominant_above = B::load_aligned(fixed_above), inverse(static_cast<T>(1 / temperature));
+    for (std::size_t i = 0; i < n; ++i) {
+        const B y = window.load_from(at.forward_at(i), -infinity<T>);
+        const B g = window.load_from(at.upstream_at(i), T(0));
+        const B plain = (g - reference.exponential(y) * all) * inverse;
+        window.store_to(at.gradient_at(i), where(y > dominant_above, at_dominant, plain));
+    }
+}
+
+/// `rows` neighbouring rows of length n.
+template <class Arch, class T>
+XSOFTMAX_NEVER_INLINE void softmax_backward_inner_axis(const backward_operands<T>& at, std::size_t n, std::size_t rows,
+                                                       double temperature)
+{
+    using B = xsimd::batch<T, Arch>;
+    for_each_window<B, false>(
+        rows, [&](auto window) XSOFTMAX_INLINE_LAMBDA { softmax_backward_of_lanes<B>(at, n, window, temperature); });
+}
+
+template <class Arch, class T>
+XSOFTMAX_NEVER_INLINE void log_softmax_backward_inner_axis(const backward_operands<T>& at, std::size_t n,
+                                                           std::size_t rows, double temperature)
+{
+    using B = xsimd::batch<T, Arch>;
+    for_each_window<B, false>(rows, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        log_softmax_backward_of_lanes<B>(at, n, window, temperature);
+    });
+}
+
+}  // namespace xsoftmax::kernels
