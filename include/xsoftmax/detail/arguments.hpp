@@ -319,6 +319,8 @@ template <class T>
 void check_written_once(const char* function, const char* argument, const operand<T>& view)
 {
     for (std::size_t k = 0; k < view.rank; ++k)
+        if (view.extents[k] == 0) return;
+    for (std::size_t k = 0; k < view.rank; ++k)
         if (view.strides[k] == 0 && view.extents[k] > 1) [[unlikely]]
             fail_stride(function, argument, k);
 }

@@ -89,7 +89,8 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
             });
         }
 
-    const B c(reference), m(static_cast<T>(mean)), inverse(static_cast<T>(1 / temperature));
+    const B c(reference), m(static_cast<T>(mean));
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
     const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
         write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             const B p = window.load_from(probabilities, T(0));
@@ -100,7 +101,8 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     if (temperature == 1)
         write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m)); });
     else
-        write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m) * inverse); });
+        write([&](B p, B g)
+                  XSOFTMAX_INLINE_LAMBDA { return by_reciprocal::divide(B(p * ((g - c) - m)), over_temperature); });
 }
 
 /// gradient = (g − exp(y)·Σ g)/T, for log-probabilities y and the gradient g by them.
@@ -134,11 +136,11 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
 
     const near_maximum<B> reference(T(0), scale_for<B>::make(1, 1));
     const B total(static_cast<T>(all / static_cast<double>(exp_constants<T>::stored_factor)));
-    const B inverse(static_cast<T>(1 / temperature));
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
     write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
         const B y = window.load_from(log_probabilities, -infinity<T>);
         const B g = window.load_from(upstream, T(0));
-        return B((g - reference.exponential(y) * total) * inverse);
+        return by_reciprocal::divide(B(g - reference.exponential(y) * total), over_temperature);
     });
     if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }

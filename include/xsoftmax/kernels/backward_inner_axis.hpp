@@ -89,25 +89,37 @@ XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<va
                                                       Window window, double temperature)
 {
     using T = value_of<B>;
-    const sums_of_lanes<B, 2> row(at, n, window, T(0.5), [](B p, B g, B(&terms)[2]) XSOFTMAX_INLINE_LAMBDA {
+    const auto product = [](B p, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA {
         terms[0] = p * g;
-        terms[1] = p;
-    });
+    };
+    const sums_of_lanes<B, 1> row(at, n, window, T(0.5), product);
     alignas(B) T mean[B::size], reference[B::size];
+    bool any_dominant = false;
     for (std::size_t k = 0; k < B::size; ++k) {
+        double m = row.others[0][k];
         reference[k] = row.count[k] == T(1) ? row.upstream[k] : T(0);
-        double m = row.others[0][k] - static_cast<double>(reference[k]) * row.others[1][k];
+        any_dominant = any_dominant || row.count[k] == T(1);
         if (row.count[k] > T(1)) [[unlikely]]  // no probabilities: their sum exceeds 1
             for (std::size_t i = 0; i < n; ++i)
                 if (const T p = at.forward_at(i)[window.at + k]; p > T(0.5))
                     m += static_cast<double>(p) * static_cast<double>(at.upstream_at(i)[window.at + k]);
         mean[k] = static_cast<T>(m);
     }
-    const B c = B::load_aligned(reference), m = B::load_aligned(mean), inverse(static_cast<T>(1 / temperature));
+    if (any_dominant) {
+        const B c = B::load_aligned(reference);
+        const auto relative = [c](B p, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA {
+            terms[0] = p * (g - c);
+        };
+        const sums_of_lanes<B, 1> again(at, n, window, T(0.5), relative);
+        for (std::size_t k = 0; k < B::size; ++k)
+            if (row.count[k] == T(1)) mean[k] = static_cast<T>(again.others[0][k]);
+    }
+    const B c = B::load_aligned(reference), m = B::load_aligned(mean);
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
     for (std::size_t i = 0; i < n; ++i) {
         const B p = window.load_from(at.forward_at(i), T(0));
         const B g = window.load_from(at.upstream_at(i), T(0));
-        window.store_to(at.gradient_at(i), B(p * ((g - c) - m) * inverse));
+        window.store_to(at.gradient_at(i), by_reciprocal::divide(B(p * ((g - c) - m)), over_temperature));
     }
 }
 
@@ -135,11 +147,12 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
     }
     const near_maximum<B> reference(T(0), scale_for<B>::make(1, 1));
     const B all = B::load_aligned(total), at_dominant = B::load_aligned(fixed);
-    const B dominant_above = B::load_aligned(fixed_above), inverse(static_cast<T>(1 / temperature));
+    const B dominant_above = B::load_aligned(fixed_above);
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
     for (std::size_t i = 0; i < n; ++i) {
         const B y = window.load_from(at.forward_at(i), -infinity<T>);
         const B g = window.load_from(at.upstream_at(i), T(0));
-        const B plain = (g - reference.exponential(y) * all) * inverse;
+        const B plain = by_reciprocal::divide(B(g - reference.exponential(y) * all), over_temperature);
         window.store_to(at.gradient_at(i), where(y > dominant_above, at_dominant, plain));
     }
 }

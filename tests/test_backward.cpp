@@ -1,0 +1,308 @@
+// The backward passes: against their definition in long double, against differences of the forward pass, along any axis.
+
+#include "catch.hpp"
+#include "logits.hpp"
+#include "oracle.hpp"
+
+#include <xsoftmax/xsoftmax.hpp>
+
+#include <array>
+#include <cmath>
+#include <numeric>
+
+namespace {
+
+constexpr double bound = 4;
+
+/// What a row's gradient should be, and what its error is measured against (see backward.hpp).
+template <class T>
+struct exact_gradient {
+    std::vector<long double> value, scale;
+};
+
+template <class T>
+std::size_t dominant_of(const std::vector<T>& p)
+{
+    for (std::size_t i = 0; i < p.size(); ++i)
+        if (p[i] > T(0.5)) return i;
+    return p.size();
+}
+
+/// p·(g − Σ p·g)/T. The element with more than half of the mass is what the others leave of 1, as in exact arithmetic.
+template <class T>
+exact_gradient<T> softmax_gradient(const std::vector<T>& p, const std::vector<T>& g, double temperature)
+{
+    const std::size_t n = p.size(), dominant = dominant_of(p);
+    const long double c = dominant == n ? 0 : g[dominant];
+    long double mean = 0, size = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        mean += p[i] * (g[i] - c);
+        size += p[i] * std::abs(g[i] - c);
+    }
+    exact_gradient<T> result;
+    for (std::size_t i = 0; i < n; ++i) {
+        result.value.push_back(p[i] * ((g[i] - c) - mean) / temperature);
+        result.scale.push_back(p[i] * std::max(std::abs(g[i] - c), size) / temperature);
+    }
+    return result;
+}
+
+/// (g − exp(y)·Σ g)/T, and at an element y > −log 2 (−Σ g elsewhere + (1 − exp(y))·Σ g)/T.
+template <class T>
+exact_gradient<T> log_softmax_gradient(const std::vector<T>& y, const std::vector<T>& g, double temperature)
+{
+    long double sum = 0, size = 0;
+    for (const T x : g) {
+        sum += x;
+        size += std::abs(x);
+    }
+    exact_gradient<T> result;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        const long double p = std::exp(static_cast<long double>(y[i]));
+        if (p > 0.5L) {
+            const long double lacking = -std::expm1(static_cast<long double>(y[i]));
+            result.value.push_back((lacking * sum - (sum - g[i])) / temperature);
+            result.scale.push_back((lacking * size + (size - std::abs(g[i]))) / temperature);
+        }
+        else {
+            result.value.push_back((g[i] - p * sum) / temperature);
+            result.scale.push_back(std::max(static_cast<long double>(std::abs(g[i])), p * size) / temperature);
+        }
+    }
+    return result;
+}
+
+template <class T>
+double worst_error(const exact_gradient<T>& exact, const std::vector<T>& got)
+{
+    double worst = 0;
+    for (std::size_t i = 0; i < got.size(); ++i)
+        worst = std::max(worst, oracle::ulp_error(exact.value[i], got[i], exact.scale[i]));
+    return worst;
+}
+
+const std::vector<std::size_t> lengths = [] {
+    std::vector<std::size_t> all(140);
+    std::iota(all.begin(), all.end(), std::size_t{1});
+    all.insert(all.end(), {255, 1000, 4096, 30011});
+    return all;
+}();
+
+/// Logits that are flat, ordinary, or led by one element.
+template <class T>
+std::vector<T> some_logits(std::size_t n, std::uint64_t salt)
+{
+    if (salt % 3 == 0) return logits::one_hot<T>(n, static_cast<double>(salt % 40), salt);
+    return logits::normal<T>(n, salt % 3 == 1 ? 0.1 : 3, salt);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("backward passes of every length", "[backward]", float, double)
+{
+    using T = TestType;
+    std::uint64_t salt = 0;
+    double worst_softmax = 0, worst_log = 0;
+    for (const std::size_t n : lengths)
+        for (const double temperature : {1.0, 0.25, 3.0}) {
+            const std::vector<T> x = some_logits<T>(n, ++salt),
+                                 g = logits::normal<T>(n, 2, salt + 5000, salt % 2 == 0 ? 0.0 : 1.0);
+            INFO("seed " << logits::seed() << ", salt " << salt << ", length " << n << ", temperature " << temperature);
+            std::vector<T> p = xsoftmax::softmax(x), y = xsoftmax::log_softmax(x), gradient(n);
+            xsoftmax::softmax_backward(p, g, gradient, {.temperature = temperature});
+            const double a = worst_error(softmax_gradient(p, g, temperature), gradient);
+            CHECK(a <= bound);
+            xsoftmax::log_softmax_backward(y, g, gradient, {.temperature = temperature});
+            const double b = worst_error(log_softmax_gradient(y, g, temperature), gradient);
+            CHECK(b <= bound);
+            worst_softmax = std::max(worst_softmax, a);
+            worst_log = std::max(worst_log, b);
+
+            // Over each operand.
+            std::vector<T> expected(n), over = g;
+            xsoftmax::softmax_backward(p, g, expected, {.temperature = temperature});
+            xsoftmax::softmax_backward(p, over, over, {.temperature = temperature});
+            CHECK(over == expected);
+            xsoftmax::softmax_backward(p, g, p, {.temperature = temperature});
+            CHECK(p == expected);
+            over = g;
+            xsoftmax::log_softmax_backward(y, over, over, {.temperature = temperature});
+            CHECK(over == gradient);
+            xsoftmax::log_softmax_backward(y, g, y, {.temperature = temperature});
+            CHECK(y == gradient);
+        }
+    std::printf("backward, %s, %s: largest error %.3f ULP, of log_softmax %.3f\n", sizeof(T) == 4 ? "float" : "double",
+                xsimd::default_arch::name(), worst_softmax, worst_log);
+}
+
+TEST_CASE("small gradients beside a dominant element keep their digits", "[backward]")
+{
+    const std::vector<double> x{37.42994775023705, 0}, p = xsoftmax::softmax(x), y = xsoftmax::log_softmax(x);
+    for (const std::array<double, 2> g : {std::array<double, 2>{1, 0}, {0, 1}, {5, 4}}) {
+        std::vector<double> gradient(2);
+        const double expected = 5.551115123125775e-17 * (g[0] - g[1]);
+        xsoftmax::softmax_backward(p, g, gradient);
+        CHECK(gradient[0] == Approx(expected).epsilon(1e-14));
+        CHECK(gradient[1] == Approx(-expected).epsilon(1e-14));
+        // By log p_0, the gradient is 1 − p_0 = p_1.
+        xsoftmax::log_softmax_backward(y, std::array<double, 2>{1, 0}, gradient);
+        CHECK(gradient[0] == Approx(5.551115123125775e-17).epsilon(1e-14));
+        CHECK(gradient[1] == Approx(-5.551115123125775e-17).epsilon(1e-14));
+    }
+}
+
+TEST_CASE("backward passes against differences of the forward pass", "[backward]")
+{
+    const double step = 1e-5;
+    std::uint64_t salt = 0;
+    for (const std::size_t n : {1u, 2u, 5u, 17u, 40u})
+        for (const double temperature : {1.0, 0.5, 2.0}) {
+            const std::vector<double> x = logits::normal<double>(n, 1, ++salt),
+                                      g = logits::normal<double>(n, 1, salt + 99);
+            INFO("seed " << logits::seed() << ", salt " << salt << ", length " << n << ", temperature " << temperature);
+            const xsoftmax::softmax_options options{.temperature = temperature};
+            std::vector<double> by_p(n), by_y(n);
+            xsoftmax::softmax_backward(xsoftmax::softmax(x, options), g, by_p, options);
+            xsoftmax::log_softmax_backward(xsoftmax::log_softmax(x, options), g, by_y, options);
+            const auto value = [&](std::vector<double> at, std::size_t i, double by, bool log) {
+                at[i] += by;
+                const auto f = log ? xsoftmax::log_softmax(at, options) : xsoftmax::softmax(at, options);
+                return std::inner_product(f.begin(), f.end(), g.begin(), 0.0);
+            };
+            for (std::size_t i = 0; i < n; ++i) {
+                const auto slope = [&](bool log) {
+                    return (value(x, i, step, log) - value(x, i, -step, log)) / (2 * step);
+                };
+                CHECK(by_p[i] == Approx(slope(false)).margin(1e-8));
+                CHECK(by_y[i] == Approx(slope(true)).margin(1e-8));
+            }
+        }
+}
+
+TEMPLATE_TEST_CASE("backward passes along any axis", "[backward]", float, double)
+{
+    using T = TestType;
+    std::uint64_t salt = 0;
+    for (const std::array<std::size_t, 3> extents :
+         {std::array<std::size_t, 3>{3, 5, 7}, {2, 40, 33}, {17, 1, 18}, {4, 70, 64}})
+        for (std::size_t axis = 0; axis < 3; ++axis)
+            for (const bool padded : {false, true}) {
+                const std::size_t n = extents[axis], count = extents[0] * extents[1] * extents[2], rows = count / n;
+                std::vector<T> forward(count), log_forward(count), upstream(count);
+                const std::array<std::ptrdiff_t, 3> strides{static_cast<std::ptrdiff_t>(extents[1] * extents[2]),
+                                                            static_cast<std::ptrdiff_t>(extents[2]), 1};
+                const std::array<std::ptrdiff_t, 3> wide{2 * strides[0], 2 * strides[1], padded ? 2 : 1};
+                const auto place = [&](std::size_t r, std::size_t i, const std::array<std::ptrdiff_t, 3>& by) {
+                    std::array<std::size_t, 3> index{};
+                    for (std::size_t k = 3; k-- > 0;) {
+                        if (k == axis) continue;
+                        index[k] = r % extents[k];
+                        r /= extents[k];
+                    }
+                    index[axis] = i;
+                    std::ptrdiff_t at = 0;
+                    for (std::size_t k = 0; k < 3; ++k) at += by[k] * static_cast<std::ptrdiff_t>(index[k]);
+                    return static_cast<std::size_t>(at);
+                };
+                std::vector<exact_gradient<T>> exact, log_exact;
+                for (std::size_t r = 0; r < rows; ++r) {
+                    const std::vector<T> x = some_logits<T>(n, ++salt), g = logits::normal<T>(n, 1, salt + 70000);
+                    const std::vector<T> p = xsoftmax::softmax(x), y = xsoftmax::log_softmax(x);
+                    exact.push_back(softmax_gradient(p, g, 0.5));
+                    log_exact.push_back(log_softmax_gradient(y, g, 0.5));
+                    for (std::size_t i = 0; i < n; ++i) {
+                        forward[place(r, i, strides)] = p[i];
+                        log_forward[place(r, i, strides)] = y[i];
+                        upstream[place(r, i, strides)] = g[i];
+                    }
+                }
+                std::vector<T> out(4 * count, T(-77)), log_out = out;
+                const auto view = [&](std::vector<T>& of) {
+                    return xsoftmax::tensor_view<const T, 3>(of.data(), extents);
+                };
+                const auto to = [&](std::vector<T>& of) {
+                    return xsoftmax::tensor_view<T, 3>(of.data(), extents, wide);
+                };
+                const xsoftmax::softmax_options options{.temperature = 0.5,
+                                                        .axis = static_cast<std::ptrdiff_t>(axis) - 3};
+                xsoftmax::softmax_backward(view(forward), view(upstream), to(out), options);
+                xsoftmax::log_softmax_backward(view(log_forward), view(upstream), to(log_out), options);
+                INFO("seed " << logits::seed() << ", axis " << axis << ", rows of " << n << ", padded " << padded);
+                double worst = 0;
+                for (std::size_t r = 0; r < rows; ++r) {
+                    std::vector<T> row(n), log_row(n);
+                    for (std::size_t i = 0; i < n; ++i) {
+                        row[i] = out[place(r, i, wide)];
+                        log_row[i] = log_out[place(r, i, wide)];
+                    }
+                    worst = std::max({worst, worst_error(exact[r], row), worst_error(log_exact[r], log_row)});
+                }
+                CHECK(worst <= bound);
+                CHECK(static_cast<std::size_t>(std::count(out.begin(), out.end(), T(-77))) == 3 * count);
+                CHECK(static_cast<std::size_t>(std::count(log_out.begin(), log_out.end(), T(-77))) == 3 * count);
+            }
+}
+
+TEMPLATE_TEST_CASE("backward passes keep a NaN in its row", "[backward]", float, double)
+{
+    using T = TestType;
+    const T nan = std::numeric_limits<T>::quiet_NaN();
+    for (const std::ptrdiff_t axis : {0, 1}) {
+        std::vector<T> p(20 * 20, T(0.05)), g(400, T(1)), gradient(400);
+        g[axis == 0 ? 3 * 20 + 7 : 7 * 20 + 3] = nan;
+        const auto view = [](auto& of) {
+            return xsoftmax::matrix_view<const T>(of.data(), 20, 20);
+        };
+        xsoftmax::softmax_backward(view(p), view(g), xsoftmax::matrix_view<T>(gradient.data(), 20, 20), {.axis = axis});
+        for (std::size_t r = 0; r < 20; ++r)
+            for (std::size_t i = 0; i < 20; ++i)
+                CHECK(std::isnan(gradient[axis == 0 ? i * 20 + r : r * 20 + i]) == (r == 7));
+    }
+}
+
+TEST_CASE("a loss and its gradient agree with log_softmax's backward pass", "[backward]")
+{
+    for (const std::size_t n : {3u, 40u, 1000u}) {
+        const std::vector<float> x = logits::normal<float>(n, 3, n);
+        std::vector<float> by_loss(n), by_backward(n), upstream(n);
+        upstream[n / 2] = -1;
+        xsoftmax::softmax_cross_entropy(x, n / 2, by_loss);
+        xsoftmax::log_softmax_backward(xsoftmax::log_softmax(x), upstream, by_backward);
+        for (std::size_t i = 0; i < n; ++i) CHECK(by_backward[i] == Approx(by_loss[i]).epsilon(1e-5).margin(1e-12));
+    }
+}
+
+TEST_CASE("what the backward passes refuse", "[backward]")
+{
+    std::vector<float> p(12, 0.25f), g(12, 1.0f), out(12, 9.0f);
+    const auto refused = [&](const std::string& part, auto&& call) {
+        std::string message = "nothing was thrown";
+        try {
+            call();
+        }
+        catch (const std::logic_error& error) {
+            message = error.what();
+        }
+        INFO(message);
+        CHECK(message.find("softmax_backward: ") != std::string::npos);
+        CHECK(message.find(part) != std::string::npos);
+        CHECK(out == std::vector<float>(12, 9.0f));
+    };
+    const auto view = [](std::vector<float>& of) {
+        return xsoftmax::matrix_view<float>(of.data(), 3, 4);
+    };
+    for (const double temperature : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
+        refused("temperature is", [&] { xsoftmax::softmax_backward(p, g, out, {.temperature = temperature}); });
+        refused("temperature is",
+                [&] { xsoftmax::log_softmax_backward(view(p), view(g), view(out), {.temperature = temperature}); });
+    }
+    refused("axis is 2", [&] { xsoftmax::softmax_backward(view(p), view(g), view(out), {.axis = 2}); });
+    refused("upstream has extent 11", [&] { xsoftmax::softmax_backward(p, std::span(g.data(), 11), out); });
+    refused("gradient has extent 11", [&] { xsoftmax::log_softmax_backward(p, g, std::span(out.data(), 11)); });
+    refused("overlaps probabilities", [&] {
+        xsoftmax::softmax_backward(std::span(p.data(), 11), std::span(g.data(), 11), std::span(p.data() + 1, 11));
+    });
+    refused("overlaps upstream", [&] {
+        xsoftmax::log_softmax_backward(std::span(p.data(), 11), std::span(g.data(), 11), std::span(g.data() + 1, 11));
+    });
+}
