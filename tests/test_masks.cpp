@@ -1,0 +1,427 @@
+// Masks in every form, against the definition over the kept elements alone; rows of which nothing is kept.
+
+#include "catch.hpp"
+#include "logits.hpp"
+#include "oracle.hpp"
+
+#include <xsoftmax/xsoftmax.hpp>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+namespace {
+
+constexpr double bound = 4;
+
+using xsoftmax::nothing_kept;
+
+/// A batch of [sequences, heads, queries, keys] and what a mask over it keeps.
+template <class T>
+struct batch {
+    std::array<std::size_t, 4> extents;
+    std::vector<T> logits;
+    std::vector<bool> kept;  ///< by the definition
+
+    explicit batch(const std::array<std::size_t, 4>& of, std::uint64_t salt)
+        : extents(of), logits(logits::normal<T>(of[0] * of[1] * of[2] * of[3], 3, salt)), kept(logits.size(), true)
+    {
+    }
+
+    std::size_t keys() const { return extents[3]; }
+    std::size_t rows() const { return logits.size() / keys(); }
+    xsoftmax::tensor_view<const T, 4> input() const { return {logits.data(), extents}; }
+    xsoftmax::tensor_view<T, 4> view(std::vector<T>& of) const { return {of.data(), extents}; }
+
+    /// Keeps less: element k of row r, with its indices.
+    template <class Keeps>
+    void restrict_to(Keeps&& keeps)
+    {
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t k = 0; k < keys(); ++k) {
+                const std::size_t query = r % extents[2], head = r / extents[2] % extents[1],
+                                  sequence = r / extents[2] / extents[1];
+                if (!keeps(sequence, head, query, k)) kept[r * keys() + k] = false;
+            }
+    }
+};
+
+/// Holds masked_softmax and masked_log_softmax against the rows of kept elements, and looks that what is left out is not
+/// read: it is spoiled by NaN and infinities.
+template <class T>
+void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1, bool has_bias = false)
+{
+    const std::size_t n = b.keys();
+    const std::vector<T> clean = b.logits;
+    const std::array<T, 3> spoilers{std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity(), T(1e30)};
+    for (std::size_t i = 0; i < b.logits.size(); ++i)
+        if (!b.kept[i]) b.logits[i] = spoilers[i % 3];
+    std::vector<T> p(b.logits.size()), y(b.logits.size());
+    xsoftmax::masked_softmax(b.input(), b.view(p), mask, {.temperature = temperature});
+    xsoftmax::masked_log_softmax(b.input(), b.view(y), mask, {.temperature = temperature});
+    double worst = 0;
+    bool zeros = true;
+    for (std::size_t r = 0; r < b.rows(); ++r) {
+        std::vector<T> row;
+        for (std::size_t k = 0; k < n; ++k)
+            if (b.kept[r * n + k]) row.push_back(clean[r * n + k]);
+        if (row.empty()) continue;
+        const oracle::row<T> exact(row, temperature);
+        std::size_t j = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+            const std::size_t i = r * n + k;
+            if (b.kept[i]) {
+                worst = std::max(worst, oracle::ulp_error(exact.softmax(j), p[i]));
+                worst = std::max(worst, oracle::ulp_error(exact.log_softmax(j), y[i]));
+                ++j;
+            }
+            else
+                zeros = zeros && p[i] == 0 && !std::signbit(p[i]) && y[i] == -std::numeric_limits<T>::infinity();
+        }
+    }
+    CHECK(worst <= bound);
+    CHECK(zeros);
+    std::vector<T> in_place = b.logits;
+    xsoftmax::masked_softmax(xsoftmax::tensor_view<const T, 4>(in_place.data(), b.extents), b.view(in_place), mask,
+                             {.temperature = temperature});
+    CHECK(in_place == p);
+    if (has_bias) return;
+    // What lies behind the mask makes no difference.
+    batch<T> other = b;
+    other.logits = clean;
+    std::vector<T> again(p.size());
+    xsoftmax::masked_softmax(other.input(), other.view(again), mask, {.temperature = temperature});
+    CHECK(std::memcmp(again.data(), p.data(), p.size() * sizeof(T)) == 0);
+}
+
+const std::vector<std::array<std::size_t, 4>> shapes = {{1, 1, 1, 1},  {2, 3, 4, 5},   {2, 2, 17, 17}, {1, 2, 3, 16},
+                                                        {3, 1, 5, 40}, {1, 1, 33, 70}, {2, 1, 3, 131}};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("keep-masks of bools and bytes, broadcast in every way", "[masks]", float, double)
+{
+    using T = TestType;
+    std::uint64_t salt = 0;
+    for (const auto& shape : shapes)
+        for (unsigned broadcast = 0; broadcast < 16; ++broadcast) {
+            batch<T> b(shape, ++salt);
+            std::array<std::size_t, 4> extents = shape;
+            for (std::size_t axis = 0; axis < 4; ++axis)
+                if ((broadcast >> axis & 1) != 0) extents[axis] = 1;
+            const std::size_t count = extents[0] * extents[1] * extents[2] * extents[3];
+            auto random = logits::generator(salt);
+            std::vector<unsigned char> bytes(count);
+            const auto flags = std::make_unique<bool[]>(count);
+            for (std::size_t i = 0; i < count; ++i) {
+                bytes[i] = static_cast<unsigned char>(random() % 3);  // any byte but 0 keeps
+                flags[i] = bytes[i] != 0;
+            }
+            b.restrict_to([&](std::size_t s, std::size_t h, std::size_t q, std::size_t k) {
+                const std::array<std::size_t, 4> index{s, h, q, k};
+                std::size_t at = 0;
+                for (std::size_t axis = 0; axis < 4; ++axis)
+                    at = at * extents[axis] + (extents[axis] == 1 ? 0 : index[axis]);
+                return bytes[at] != 0;
+            });
+            INFO("seed " << logits::seed() << ", salt " << salt << ", broadcast " << broadcast);
+            check<T>(b, {.keep = xsoftmax::tensor_view<const unsigned char, 4>(bytes.data(), extents)});
+            check<T>(b, {.keep = xsoftmax::tensor_view<const bool, 4>(flags.get(), extents)}, 0.5);
+        }
+}
+
+TEMPLATE_TEST_CASE("a keep-mask of fewer axes lies over the last ones", "[masks]", float, double)
+{
+    using T = TestType;
+    batch<T> b({2, 3, 4, 19}, 1);
+    std::vector<unsigned char> keys(19);
+    for (std::size_t k = 0; k < 19; ++k) keys[k] = k % 4 != 1;
+    b.restrict_to([&](std::size_t, std::size_t, std::size_t, std::size_t k) { return keys[k] != 0; });
+    check<T>(b, {.keep = keys});
+    check<T>(b, {.keep = xsoftmax::matrix_view<const unsigned char>(keys.data(), 1, 19)});
+}
+
+TEMPLATE_TEST_CASE("lengths, for each row or for several", "[masks]", std::int32_t, std::uint32_t, std::int64_t,
+                   std::uint64_t)
+{
+    std::uint64_t salt = 100;
+    for (const auto& shape : shapes)
+        for (const std::size_t rows_for_each : {std::size_t{1}, shape[2], shape[1] * shape[2]}) {
+            batch<float> b(shape, ++salt);
+            std::vector<TestType> lengths(b.rows() / rows_for_each);
+            for (std::size_t i = 0; i < lengths.size(); ++i)
+                lengths[i] = static_cast<TestType>((i * 7 + salt) % (b.keys() + 1));
+            b.restrict_to([&](std::size_t s, std::size_t h, std::size_t q, std::size_t k) {
+                const std::size_t row = (s * shape[1] + h) * shape[2] + q;
+                return k < static_cast<std::size_t>(lengths[row / rows_for_each]);
+            });
+            INFO("seed " << logits::seed() << ", salt " << salt);
+            check<float>(b, {.lengths = std::span<const TestType>(lengths)});
+        }
+}
+
+TEMPLATE_TEST_CASE("causal masks, with an offset, and all kinds at once", "[masks]", float, double)
+{
+    using T = TestType;
+    std::uint64_t salt = 200;
+    for (const auto& shape : shapes)
+        for (const std::ptrdiff_t offset : {-3, 0, 1, 12}) {
+            batch<T> b(shape, ++salt);
+            INFO("seed " << logits::seed() << ", salt " << salt << ", offset " << offset);
+            b.restrict_to([&](std::size_t, std::size_t, std::size_t q, std::size_t k) {
+                return static_cast<std::ptrdiff_t>(k) <= static_cast<std::ptrdiff_t>(q) + offset;
+            });
+            check<T>(b, {.causal = offset});
+
+            std::vector<std::int64_t> lengths(shape[0]);
+            for (std::size_t s = 0; s < shape[0]; ++s) lengths[s] = static_cast<std::int64_t>((s + 3) % (shape[3] + 1));
+            std::vector<unsigned char> keys(shape[3]);
+            for (std::size_t k = 0; k < keys.size(); ++k) keys[k] = k % 5 != 2;
+            // A bias of zeros and −inf changes no kept logit.
+            std::vector<T> bias(shape[2] * shape[3]);
+            for (std::size_t i = 0; i < bias.size(); ++i)
+                bias[i] = i % 7 == 3 ? -std::numeric_limits<T>::infinity() : T(0);
+            b.restrict_to([&](std::size_t s, std::size_t, std::size_t q, std::size_t k) {
+                return k < static_cast<std::size_t>(lengths[s]) && keys[k] != 0 && (q * shape[3] + k) % 7 != 3;
+            });
+            batch<T> tame = b;  // −inf as a bias leaves out numbers, but not a NaN
+            xsoftmax::mask<T> mask{.keep = keys,
+                                   .lengths = std::span<const std::int64_t>(lengths),
+                                   .causal = offset,
+                                   .bias = xsoftmax::matrix_view<const T>(bias.data(), shape[2], shape[3])};
+            std::vector<T> p(b.logits.size());
+            xsoftmax::masked_softmax(tame.input(), tame.view(p), mask);
+            double worst = 0;
+            for (std::size_t r = 0; r < b.rows(); ++r) {
+                std::vector<T> row;
+                for (std::size_t k = 0; k < b.keys(); ++k)
+                    if (b.kept[r * b.keys() + k]) row.push_back(b.logits[r * b.keys() + k]);
+                std::size_t j = 0;
+                for (std::size_t k = 0; k < b.keys(); ++k) {
+                    const T got = p[r * b.keys() + k];
+                    if (!b.kept[r * b.keys() + k])
+                        worst = got == 0 ? worst : 1e9;
+                    else
+                        worst = std::max(worst, oracle::ulp_error(oracle::row<T>(row, 1).softmax(j++), got));
+                }
+            }
+            CHECK(worst <= bound);
+        }
+}
+
+TEMPLATE_TEST_CASE("a bias is added in the logits' type", "[masks]", float, double)
+{
+    using T = TestType;
+    for (const std::size_t n : {1u, 9u, 16u, 50u}) {
+        batch<T> b({1, 2, 3, n}, 300 + n);
+        const std::vector<T> bias = logits::normal<T>(3 * n, 2, 400 + n);
+        batch<T> added = b;
+        for (std::size_t i = 0; i < b.logits.size(); ++i) added.logits[i] += bias[i % (3 * n)];
+        std::vector<T> p(b.logits.size()), expected(p.size());
+        xsoftmax::masked_softmax(b.input(), b.view(p), {.bias = xsoftmax::matrix_view<const T>(bias.data(), 3, n)});
+        xsoftmax::softmax(added.input(), added.view(expected));
+        CHECK(p == expected);
+    }
+}
+
+TEMPLATE_TEST_CASE("rows of which nothing is kept", "[masks]", float, double)
+{
+    using T = TestType;
+    const T nan = std::numeric_limits<T>::quiet_NaN(), infinity = std::numeric_limits<T>::infinity();
+    const std::size_t n = 21;
+    std::vector<T> x(3 * n, nan), p(x.size()), y(x.size()), losses(3), gradient(x.size());
+    for (std::size_t i = 0; i < n; ++i) x[i] = T(0.1) * static_cast<T>(i);
+    std::vector<unsigned char> keep(3 * n, 0);
+    std::fill(keep.begin(), keep.begin() + 5, static_cast<unsigned char>(1));
+    const std::vector<int> targets{2, 3, 4};
+    const xsoftmax::matrix_view<const T> in(x.data(), 3, n);
+    const auto to = [&](std::vector<T>& of) {
+        return xsoftmax::matrix_view<T>(of.data(), 3, n);
+    };
+    xsoftmax::mask<T> mask{.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 3, n)};
+    const auto run = [&] {
+        xsoftmax::masked_softmax(in, to(p), mask);
+        xsoftmax::masked_log_softmax(in, to(y), mask);
+        xsoftmax::masked_cross_entropy_losses(in, targets, mask, losses, to(gradient));
+    };
+    const auto all = [&](const std::vector<T>& of, auto&& is) {
+        return std::all_of(of.begin() + static_cast<std::ptrdiff_t>(n), of.end(), is);
+    };
+    SECTION("zeros")
+    {
+        run();
+        CHECK(all(p, [](T v) { return v == 0; }));
+        CHECK(all(y, [&](T v) { return v == -infinity; }));
+        CHECK(all(gradient, [](T v) { return v == 0; }));
+        CHECK(losses[1] == 0);
+        CHECK(losses[2] == 0);
+    }
+    SECTION("uniform")
+    {
+        mask.nothing_kept = nothing_kept::uniform;
+        run();
+        CHECK(
+            all(p, [&](T v) { return std::abs(v * static_cast<T>(n) - 1) <= 4 * std::numeric_limits<T>::epsilon(); }));
+        CHECK(all(y, [&](T v) { return v == static_cast<T>(-std::log(static_cast<double>(n))); }));
+        CHECK(all(gradient, [](T v) { return v == 0; }));
+        CHECK(losses[1] == Approx(std::log(21.0)));
+    }
+    SECTION("nan")
+    {
+        mask.nothing_kept = nothing_kept::nan;
+        run();
+        CHECK(all(p, [](T v) { return std::isnan(v); }));
+        CHECK(all(y, [](T v) { return std::isnan(v); }));
+        CHECK(all(gradient, [](T v) { return std::isnan(v); }));
+        CHECK(std::isnan(losses[1]));
+    }
+    SECTION("error")
+    {
+        mask.nothing_kept = nothing_kept::error;
+        const std::vector<T> mark(x.size(), T(9));
+        p = y = gradient = mark;
+        losses.assign(3, T(9));
+        CHECK_THROWS_AS(xsoftmax::masked_softmax(in, to(p), mask), std::invalid_argument);
+        CHECK_THROWS_AS(xsoftmax::masked_log_softmax(in, to(y), mask), std::invalid_argument);
+        CHECK_THROWS_AS(xsoftmax::masked_cross_entropy_losses(in, targets, mask, losses, to(gradient)),
+                        std::invalid_argument);
+        CHECK(p == mark);
+        CHECK(y == mark);
+        CHECK(gradient == mark);
+        CHECK(losses == std::vector<T>(3, T(9)));
+        try {
+            xsoftmax::masked_softmax(in, to(p), mask);
+        }
+        catch (const std::invalid_argument& error) {
+            CHECK(std::string(error.what()) == "xsoftmax::masked_softmax: mask keeps nothing of row 1");
+        }
+        return;
+    }
+    // The row of which something is kept is as ever.
+    const std::vector<T> row(x.begin(), x.begin() + 5), expected = xsoftmax::softmax(row);
+    for (std::size_t i = 0; i < n; ++i) CHECK(p[i] == (i < 5 ? expected[i] : T(0)));
+    CHECK(losses[0] == Approx(xsoftmax::softmax_cross_entropy(row, 2)));
+    for (std::size_t i = 5; i < n; ++i) CHECK(gradient[i] == 0);
+}
+
+TEMPLATE_TEST_CASE("masked losses are those of the kept classes", "[masks]", float, double)
+{
+    using T = TestType;
+    const std::size_t rows = 6, n = 23;
+    const std::vector<T> x = logits::normal<T>(rows * n, 2, 7);
+    std::vector<unsigned char> keep(rows * n);
+    for (std::size_t i = 0; i < keep.size(); ++i) keep[i] = i % 5 != 0 && i % 7 != 2;
+    std::vector<std::int64_t> targets(rows);
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t k = 0; k < n; ++k)
+            if (keep[r * n + k] != 0 && k % 3 == r % 3) targets[r] = static_cast<std::int64_t>(k);
+    const xsoftmax::matrix_view<const T> in(x.data(), rows, n);
+    const xsoftmax::mask<T> mask{.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), rows, n)};
+    for (const double smoothing : {0.0, 0.2})
+        for (const double z_loss : {0.0, 1e-2}) {
+            const xsoftmax::batch_cross_entropy_options<T> options{.label_smoothing = smoothing, .z_loss = z_loss};
+            std::vector<T> losses(rows), gradient(rows * n, T(5)), means(rows * n);
+            xsoftmax::masked_cross_entropy_losses(in, targets, mask, losses,
+                                                  xsoftmax::matrix_view<T>(gradient.data(), rows, n), options);
+            const T mean = xsoftmax::masked_softmax_cross_entropy(
+                in, targets, mask, xsoftmax::matrix_view<T>(means.data(), rows, n), options);
+            double sum = 0;
+            for (std::size_t r = 0; r < rows; ++r) {
+                std::vector<T> row;
+                std::vector<std::size_t> place;
+                std::vector<std::int64_t> target(1);
+                for (std::size_t k = 0; k < n; ++k) {
+                    if (keep[r * n + k] == 0) continue;
+                    if (static_cast<std::int64_t>(k) == targets[r]) target[0] = static_cast<std::int64_t>(row.size());
+                    row.push_back(x[r * n + k]);
+                    place.push_back(k);
+                }
+                std::vector<T> loss(1), alone(row.size());
+                xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(row.data(), 1, row.size()), target, loss,
+                                               xsoftmax::matrix_view<T>(alone.data(), 1, row.size()), options);
+                CHECK(losses[r] == Approx(loss[0]).epsilon(8 * std::numeric_limits<T>::epsilon()));
+                sum += static_cast<double>(loss[0]);
+                std::vector<T> expected(n, T(0));
+                for (std::size_t j = 0; j < row.size(); ++j) expected[place[j]] = alone[j];
+                for (std::size_t k = 0; k < n; ++k) {
+                    CHECK(gradient[r * n + k] == Approx(expected[k]).margin(16 * std::numeric_limits<T>::epsilon()));
+                    CHECK(means[r * n + k] ==
+                          Approx(expected[k] / static_cast<T>(rows)).margin(16 * std::numeric_limits<T>::epsilon()));
+                    if (keep[r * n + k] == 0) CHECK(gradient[r * n + k] == 0);
+                }
+            }
+            CHECK(mean == Approx(sum / rows).epsilon(1e-5));
+        }
+}
+
+TEST_CASE("masks at unusual temperatures and along other axes", "[masks]")
+{
+    for (const double temperature : {0.0, 1e-40, 1e40}) {
+        batch<float> b({1, 1, 4, 9}, 11);
+        b.restrict_to([](std::size_t, std::size_t, std::size_t q, std::size_t k) { return k <= q; });
+        std::vector<float> p(36);
+        xsoftmax::masked_softmax(b.input(), b.view(p), {.causal = 0}, {.temperature = temperature});
+        for (std::size_t q = 0; q < 4; ++q) {
+            const std::vector<float> row(&b.logits[q * 9], &b.logits[q * 9] + q + 1);
+            const auto expected = xsoftmax::softmax(row, {.temperature = temperature});
+            for (std::size_t k = 0; k < 9; ++k) CHECK(p[q * 9 + k] == (k <= q ? expected[k] : 0.0f));
+        }
+    }
+    const std::vector<float> x = logits::normal<float>(8 * 5, 1, 12);
+    std::vector<float> p(40), transposed(40), expected(40);
+    std::vector<unsigned char> keep(40);
+    for (std::size_t i = 0; i < 40; ++i) keep[i] = i % 3 != 0;
+    xsoftmax::masked_softmax(xsoftmax::matrix_view<const float>(x.data(), 8, 5),
+                             xsoftmax::matrix_view<float>(p.data(), 8, 5),
+                             {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 8, 5)}, {.axis = 0});
+    const xsoftmax::tensor_view<const float, 2> turned(x.data(), {5, 8}, {1, 5});
+    const xsoftmax::tensor_view<const unsigned char, 2> turned_keep(keep.data(), {5, 8}, {1, 5});
+    xsoftmax::masked_softmax(turned, xsoftmax::tensor_view<float, 2>(expected.data(), {5, 8}, {1, 5}),
+                             {.keep = turned_keep});
+    CHECK(p == expected);
+}
+
+TEST_CASE("a NaN that is kept makes its row NaN", "[masks]")
+{
+    batch<float> b({1, 1, 3, 6}, 13);
+    b.logits[8] = std::nanf("");
+    std::vector<float> p(18);
+    xsoftmax::masked_softmax(b.input(), b.view(p), {.keep = std::vector<unsigned char>{1, 1, 1, 1, 0, 1}});
+    for (std::size_t k = 0; k < 6; ++k) CHECK(std::isnan(p[6 + k]));
+    for (std::size_t k = 0; k < 6; ++k) CHECK(!std::isnan(p[k]));
+}
+
+TEST_CASE("what masks refuse", "[masks]")
+{
+    std::vector<float> x(24, 1.0f), out(24, 9.0f);
+    const xsoftmax::tensor_view<const float, 3> in(x.data(), {2, 3, 4});
+    const xsoftmax::tensor_view<float, 3> to(out.data(), {2, 3, 4});
+    std::vector<unsigned char> bytes(64, 1);
+    const auto refused = [&](const std::string& part, const xsoftmax::mask<float>& mask,
+                             xsoftmax::softmax_options options = {}) {
+        std::string message = "nothing was thrown";
+        try {
+            xsoftmax::masked_softmax(in, to, mask, options);
+        }
+        catch (const std::logic_error& error) {
+            message = error.what();
+        }
+        INFO(message);
+        CHECK(message.find("xsoftmax::masked_softmax: ") == 0);
+        CHECK(message.find(part) != std::string::npos);
+        CHECK(out == std::vector<float>(24, 9.0f));
+    };
+    const std::vector<std::int64_t> five{1, 2, 3, 4, 0}, too_long{1, 5}, negative{-1, 2};
+    const std::vector<std::uint64_t> enormous{std::uint64_t(-1), 2};
+    refused("keep has extent 5", {.keep = std::vector<unsigned char>(5, 1)});
+    refused("keep has extent 2", {.keep = xsoftmax::matrix_view<const unsigned char>(bytes.data(), 2, 4)});
+    refused("keep has 4 axes", {.keep = xsoftmax::tensor_view<const unsigned char, 4>(bytes.data(), {2, 2, 3, 4})});
+    refused("bias has extent 3", {.bias = std::vector<float>(3, 0.0f)});
+    refused("lengths has 5 elements", {.lengths = std::span<const std::int64_t>(five)});
+    refused("lengths[1] is 5", {.lengths = std::span<const std::int64_t>(too_long)});
+    refused("lengths[0] is -1", {.lengths = std::span<const std::int64_t>(negative)});
+    refused("lengths[0] is 18446744073709551615", {.lengths = std::span<const std::uint64_t>(enormous)});
+    refused("temperature is -2", {}, {.temperature = -2});
+    refused("axis is 3", {}, {.axis = 3});
+}
