@@ -41,10 +41,10 @@ template <detail::row Logits>
 /// log_sum_exp along an axis of a view: one value for each row, in row-major order of the other axes.
 ///
 /// Shapes: `logits` is a view of float or double; `values` a contiguous range of its type, with as many elements as there
-/// are rows, which shares no memory with the logits.
+/// are rows, outside of the memory that the logits span.
 /// Options: `axis`, default the last one; temperature as above.
 /// Throws: as above; std::out_of_range if there is no such axis; std::invalid_argument if `values` has another length or
-/// there are too many elements; nothing is written then.
+/// lies among the logits, or there are too many elements; nothing is written then.
 template <detail::input_tensor Logits, detail::output_row<detail::tensor_element<Logits>> Values>
 void log_sum_exp(const Logits& logits, Values&& values, softmax_options options = {})
 {
@@ -56,6 +56,7 @@ void log_sum_exp(const Logits& logits, Values&& values, softmax_options options 
     detail::check_countable("log_sum_exp", "logits", in);
     const auto layout = detail::rows_along(axis, in);
     detail::check_count("log_sum_exp", "values", out.size(), layout.rows(), "rows");
+    detail::check_beside("log_sum_exp", "values", out, "logits", in);
 
     if (layout.length == 0) {
         std::fill(out.begin(), out.end(), -std::numeric_limits<T>::infinity());
@@ -72,6 +73,7 @@ template <detail::input_tensor Logits>
 [[nodiscard]] auto log_sum_exp(const Logits& logits, softmax_options options = {})
 {
     const auto in = detail::as_input(logits);
+    detail::check_temperature("log_sum_exp", options.temperature);
     const std::size_t axis = detail::check_axis("log_sum_exp", options.axis, in.rank);
     detail::check_countable("log_sum_exp", "logits", in);
     std::vector<detail::tensor_element<Logits>> values(detail::rows_along(axis, in).rows());

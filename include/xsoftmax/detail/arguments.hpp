@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <type_traits>
 
@@ -72,6 +73,12 @@ namespace xsoftmax::detail {
 {
     fail(error_kind::invalid_argument, "xsoftmax::%s: %s is written to, but has stride 0 on axis %zu", function,
          argument, axis);
+}
+
+[[noreturn]] XSOFTMAX_COLD inline void fail_written_twice(const char* function, const char* argument)
+{
+    fail(error_kind::invalid_argument,
+         "xsoftmax::%s: %s is written to, but its strides give several places the same element", function, argument);
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_views_overlap(const char* function, const char* argument, const char* other)
@@ -242,9 +249,8 @@ void check_countable(const char* function, const char* argument, const operand<T
 {
     constexpr std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
     std::size_t count = 1;
-    for (std::size_t k = 0; k < view.rank; ++k)
-        if (view.extents[k] == 0) return;
     for (std::size_t k = 0; k < view.rank; ++k) {
+        if (view.extents[k] == 0) continue;  // the number of rows, or their length, may be large all the same
         if (view.extents[k] > most / count) [[unlikely]]
             fail_too_large(function, argument, k, view.extents[k]);
         count *= view.extents[k];
@@ -260,26 +266,40 @@ void check_extents(const char* function, const char* argument, const operand<T>&
             fail_extent(function, argument, k, view.extents[k], other_name, other.extents[k]);
 }
 
+/// The first byte that a view may touch, and the one after the last. Both are 0 if it has no elements.
+template <class T>
+[[nodiscard]] std::array<std::uintptr_t, 2> memory_of(const operand<T>& view)
+{
+    std::ptrdiff_t lowest = 0, highest = 0;
+    for (std::size_t k = 0; k < view.rank; ++k) {
+        if (view.extents[k] == 0) return {};
+        const std::ptrdiff_t reach = view.strides[k] * (static_cast<std::ptrdiff_t>(view.extents[k]) - 1);
+        (reach < 0 ? lowest : highest) += reach;
+    }
+    constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(T));
+    const auto base = reinterpret_cast<std::uintptr_t>(view.data);
+    return {base + static_cast<std::uintptr_t>(lowest * size),
+            base + static_cast<std::uintptr_t>((highest + 1) * size)};
+}
+
+/// A row of results lies outside of what a view spans.
+template <class T, class U>
+void check_beside(const char* function, const char* output_name, std::span<T> output, const char* view_name,
+                  const operand<U>& view)
+{
+    const auto memory = memory_of(view);
+    const auto begin = reinterpret_cast<std::uintptr_t>(output.data());
+    if (!output.empty() && begin < memory[1] && memory[0] < begin + output.size_bytes()) [[unlikely]]
+        fail_views_overlap(function, output_name, view_name);
+}
+
 /// Do two views of the same extents share an element? Where that takes more than comparing, the answer may be yes
 /// without need: views of different strides whose ranges of memory meet, or whose own axes are not nested.
 template <class T, class U>
 [[nodiscard]] bool views_overlap(const operand<T>& a, const operand<U>& b)
 {
-    for (std::size_t k = 0; k < a.rank; ++k)
-        if (a.extents[k] == 0) return false;
-    const auto range_of = [](const auto& view) {
-        std::ptrdiff_t lowest = 0, highest = 0;
-        for (std::size_t k = 0; k < view.rank; ++k) {
-            const std::ptrdiff_t reach = view.strides[k] * (static_cast<std::ptrdiff_t>(view.extents[k]) - 1);
-            (reach < 0 ? lowest : highest) += reach;
-        }
-        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(T));
-        const auto base = reinterpret_cast<std::uintptr_t>(view.data);
-        return std::array<std::uintptr_t, 2>{base + static_cast<std::uintptr_t>(lowest * size),
-                                             base + static_cast<std::uintptr_t>((highest + 1) * size)};
-    };
-    const auto a_range = range_of(a), b_range = range_of(b);
-    if (a_range[1] <= b_range[0] || b_range[1] <= a_range[0]) return false;
+    const auto a_memory = memory_of(a), b_memory = memory_of(b);
+    if (a_memory[1] <= b_memory[0] || b_memory[1] <= a_memory[0]) return false;
 
     // The same strides: is the distance a sum of strides, each taken fewer times than its axis has elements? Each axis of
     // nested ones, from the widest down, leaves one or two counts that can work out.
@@ -314,15 +334,46 @@ template <class T, class U>
     return reachable(reachable, bytes / static_cast<std::ptrdiff_t>(sizeof(T)), 0);
 }
 
+/// Does each place of a view have an element of its own? That is told where axes are nested, each one's stride reaching
+/// beyond all narrower ones, and where there are but two of them; other layouts are taken not to.
+template <class T>
+[[nodiscard]] bool places_are_apart(const operand<T>& view)
+{
+    std::array<std::ptrdiff_t, max_rank> width{}, extent{};
+    std::size_t axes = 0;
+    for (std::size_t k = 0; k < view.rank; ++k) {
+        if (view.extents[k] == 0) return true;
+        if (view.extents[k] == 1) continue;
+        const std::ptrdiff_t w = view.strides[k] < 0 ? -view.strides[k] : view.strides[k];
+        std::size_t at = axes++;
+        for (; at > 0 && width[at - 1] < w; --at) {
+            width[at] = width[at - 1];
+            extent[at] = extent[at - 1];
+        }
+        width[at] = w;
+        extent[at] = static_cast<std::ptrdiff_t>(view.extents[k]);
+    }
+    std::ptrdiff_t reach = 0;
+    bool nested = true;
+    for (std::size_t k = axes; k-- > 0;) {
+        nested = nested && width[k] > reach;
+        reach += width[k] * (extent[k] - 1);
+    }
+    if (nested || axes != 2 || width[1] == 0) return nested;
+    // i·width[0] = j·width[1] for the first time at i = width[1]/gcd.
+    const std::ptrdiff_t divisor = std::gcd(width[0], width[1]);
+    return width[1] / divisor >= extent[0] || width[0] / divisor >= extent[1];
+}
+
 /// No element of the output is written for two places.
 template <class T>
 void check_written_once(const char* function, const char* argument, const operand<T>& view)
 {
+    if (places_are_apart(view)) [[likely]]
+        return;
     for (std::size_t k = 0; k < view.rank; ++k)
-        if (view.extents[k] == 0) return;
-    for (std::size_t k = 0; k < view.rank; ++k)
-        if (view.strides[k] == 0 && view.extents[k] > 1) [[unlikely]]
-            fail_stride(function, argument, k);
+        if (view.strides[k] == 0 && view.extents[k] > 1) fail_stride(function, argument, k);
+    fail_written_twice(function, argument);
 }
 
 template <class T, class U>

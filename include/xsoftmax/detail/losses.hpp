@@ -343,7 +343,10 @@ void check_losses_arguments(const char* function, const operand<const T>& logits
                             bool with_gradient, const wanted_losses<T>& losses, std::size_t rows)
 {
     if (with_gradient) check_output(function, "gradient", gradient, "logits", logits);
-    if (!losses.reduce) check_count(function, "losses", losses.to.size(), rows, "rows");
+    if (losses.reduce) return;
+    check_count(function, "losses", losses.to.size(), rows, "rows");
+    check_beside(function, "losses", losses.to, "logits", logits);
+    if (with_gradient) check_beside(function, "losses", losses.to, "gradient", gradient);
 }
 
 /// From the rows' losses to what is returned: `total_weight` is what a mean divides by.

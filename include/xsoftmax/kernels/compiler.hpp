@@ -26,7 +26,9 @@
 #define XSOFTMAX_NEVER_INLINE [[gnu::noinline]]
 #define XSOFTMAX_COLD [[gnu::noinline, gnu::cold]]
 #define XSOFTMAX_PRINTF_LIKE(text, values) [[gnu::format(printf, text, values)]]
-#if defined(__clang__)
+#if defined(XSOFTMAX_NO_FORCED_INLINE)
+#define XSOFTMAX_UNROLL
+#elif defined(__clang__)
 #define XSOFTMAX_UNROLL _Pragma("unroll")
 #else
 #define XSOFTMAX_UNROLL _Pragma("GCC unroll 16")

@@ -89,7 +89,7 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     const part_window<B> end{last * B::size, n - last * B::size};
     const auto for_each = [&](auto&& visit) XSOFTMAX_INLINE_LAMBDA {
         XSOFTMAX_UNROLL
-        for (std::size_t k = 0; k < last; ++k) visit(k, whole_window<B>{k * B::size});
+        for (std::size_t k = 0; k + 1 < Vectors; ++k) visit(k, whole_window<B>{k * B::size});
         visit(last, end);
     };
 

@@ -101,7 +101,7 @@ private:
     XSOFTMAX_ALWAYS_INLINE static void for_each(const leading_lanes<B>& end, Visit&& visit)
     {
         XSOFTMAX_UNROLL
-        for (std::size_t k = 0; k < last; ++k) visit(k, whole_window<B>{k * B::size});
+        for (std::size_t k = 0; k + 1 < Vectors; ++k) visit(k, whole_window<B>{k * B::size});
         visit(last, shared_part_window<B>{last * B::size, end});
     }
 
