@@ -179,6 +179,18 @@ T softmax_cross_entropy(std::span<const T> logits, std::span<const T> targets, s
     return loss;
 }
 
+/// gradient = upstream − exp(log_probabilities)·sum, given the sum, for a multiple of a vector's elements.
+template <class T>
+void log_softmax_backward(std::span<const T> log_probabilities, std::span<const T> upstream, T sum,
+                          std::span<T> gradient)
+{
+    using batch = xsimd::batch<T>;
+    for (std::size_t i = 0; i < whole_batches<T>(gradient.size()); i += batch::size) {
+        const batch p = xsimd::exp(batch(batch::load_unaligned(log_probabilities.data() + i)));
+        (batch::load_unaligned(upstream.data() + i) - p * sum).store_unaligned(gradient.data() + i);
+    }
+}
+
 }  // namespace benchmarks::naive_xsimd
 
 #if defined(__GNUC__) && !defined(__clang__)

@@ -197,15 +197,26 @@ struct by_reciprocal {
     template <class B>
     XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const B (&sums)[2][1])
     {
-        alignas(B) double a[B::size], b[B::size], high[B::size], low[B::size];
-        sums[0][0].store_aligned(a);
-        sums[1][0].store_aligned(b);
-        for (std::size_t k = 0; k < B::size; ++k) {
-            const extended inverse = reciprocal(two_sum(a[k], b[k]));
-            high[k] = inverse.high;
-            low[k] = inverse.low;
+        const B a = sums[0][0], b = sums[1][0];
+        if constexpr (has_fused_multiply_add<arch_of<B>>) {
+            // reciprocal(two_sum(a, b)), step by step.
+            const B sum = a + b;
+            const B b_seen = sum - a;
+            const B rest = (a - (sum - b_seen)) + (b - b_seen);
+            const B one(1.0), high = one / sum;
+            return {high, (multiply_add(-high, sum, one) - high * rest) * high};
         }
-        return {B::load_aligned(high), B::load_aligned(low)};
+        else {
+            alignas(B) double as[B::size], bs[B::size], high[B::size], low[B::size];
+            a.store_aligned(as);
+            b.store_aligned(bs);
+            for (std::size_t k = 0; k < B::size; ++k) {
+                const extended inverse = reciprocal(two_sum(as[k], bs[k]));
+                high[k] = inverse.high;
+                low[k] = inverse.low;
+            }
+            return {B::load_aligned(high), B::load_aligned(low)};
+        }
     }
 
     template <class B>
