@@ -48,7 +48,8 @@ void softmax_backward(Probabilities&& probabilities, Upstream&& upstream, Gradie
 ///
 /// Shapes, options and exceptions: as for softmax_backward; the first operand is log_softmax's result.
 /// Error: at most 4 ULP of the larger of |u[i]|/T and exp(y[i])·|Σ_j u[j]|/T, and, where exp(y[i]) > 1/2, of the larger of
-/// |Σ_{j≠i} u[j]|/T and (1 − exp(y[i]))·|Σ_j u[j]|/T.
+/// |Σ_{j≠i} u[j]|/T and (1 − exp(y[i]))·|Σ_j u[j]|/T; Σ_j |u[j]| takes the sums' place where these cancel.
+/// Values: a NaN in u makes its row NaN, one in y its own element.
 template <detail::input_tensor LogProbabilities, detail::input_tensor_like<LogProbabilities> Upstream,
           detail::output_tensor_like<LogProbabilities> Gradient>
 void log_softmax_backward(const LogProbabilities& log_probabilities, const Upstream& upstream, const Gradient& gradient,

@@ -62,7 +62,8 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Index target, 
 /// Shapes: `logits` and `targets` are contiguous ranges of the same type and length n ≥ 0. Targets that do not sum to 1 are
 /// used as given.
 /// Units, options: as for a class.
-/// Values: a target of 0 adds 0, also where its logit is −inf; a positive one there gives +inf. NaN where softmax is NaN.
+/// Values: a target of 0 adds 0, also where its logit is −inf; a positive one there gives +inf. NaN where softmax is NaN. A
+/// single target of 1 gives what a class gives, bit for bit, and so do gradient and batches.
 /// 0 for an empty row.
 /// Error: at most 4 ULP for every n ≤ 2^24 and targets ≥ 0.
 /// Throws: std::invalid_argument if the lengths differ or T is not in (0, ∞).
@@ -75,11 +76,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     const auto t = detail::as_input(targets);
     detail::check_positive_temperature("softmax_cross_entropy", options.temperature);
     detail::check_size("softmax_cross_entropy", "targets", t.size(), "logits", in.size());
-    if (in.empty()) return 0;
-
-    kernels::probabilities_loss_operation<T> operation{{options.temperature}, t.data()};
-    detail::run_row(operation, in, options.temperature);
-    return static_cast<T>(operation.loss);
+    return static_cast<T>(detail::loss_of_probabilities<T>(in, t.data(), nullptr, {options.temperature}));
 }
 
 /// The same loss, and its gradient by the logits: gradient[i] = ((Σ_j t[j])·softmax(x/T)[i] − t[i])/T.
@@ -103,11 +100,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     detail::check_size("softmax_cross_entropy", "gradient", out.size(), "logits", in.size());
     detail::check_same_or_apart<T>("softmax_cross_entropy", "gradient", out, "logits", in);
     detail::check_apart<T>("softmax_cross_entropy", "gradient", out, "targets", t);
-    if (in.empty()) return 0;
-
-    kernels::probabilities_gradient_operation<T> operation{{{options.temperature}, t.data()}, out.data()};
-    detail::run_row(operation, in, options.temperature);
-    return static_cast<T>(operation.loss);
+    return static_cast<T>(detail::loss_of_probabilities<T>(in, t.data(), out.data(), {options.temperature}));
 }
 
 // ---- Many rows -------------------------------------------------------------------------------------------------------
@@ -121,7 +114,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
 // the losses by Σ w[y] over the rows that are not ignored, or by the number of rows for probabilities; the gradient is that
 // of what is returned. If all rows are ignored, the mean is NaN (0/0), the sum 0, and the gradient 0.
 // A class whose logit is −inf has nll = +inf: smoothing makes the loss +inf, unless its weight is 0. Whatever is multiplied
-// by 0 adds 0, never NaN.
+// by 0 adds 0, never NaN. One-hot probabilities give what class indices give, bit for bit.
 
 /// Cross-entropy of each row with a class, the formula above: one loss for each row, 0 for ignored ones.
 ///
@@ -142,6 +135,7 @@ void cross_entropy_losses(const Logits& logits, Targets&& targets, Losses&& loss
 }
 
 /// The same, and the gradient of each row's loss by its logits, which may be written over the logits.
+/// Error of the gradient: at most 4 ULP of the largest of its terms.
 template <detail::input_tensor Logits, detail::class_indices Targets,
           detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
 void cross_entropy_losses(const Logits& logits, Targets&& targets, Losses&& losses, const Gradient& gradient,

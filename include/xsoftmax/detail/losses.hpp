@@ -2,6 +2,7 @@
 
 /// Cross-entropy of many rows: from options to the coefficients of each row, and from losses to one number.
 
+#include "../kernels/search.hpp"
 #include "../kernels/sum.hpp"
 #include "../options.hpp"
 #include "arguments.hpp"
@@ -56,20 +57,27 @@ void check_loss_options(const char* function, const batch_cross_entropy_options<
         check_count(function, "class_weights", options.class_weights.size(), classes, "classes");
 }
 
-/// The loss of a row of target probabilities, and where `gradient` is not null its gradient times gradient_scale.
+/// The loss of a row of target probabilities, and where `gradient` is not null its gradient times gradient_scale. A row with
+/// one target alone is what a class of that weight is, bit for bit.
 template <class T>
 double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradient, const kernels::loss_terms& beside,
-                             const kernels::extended& gradient_scale)
+                             const kernels::extended& gradient_scale = {1, 0})
 {
     if (row.empty()) return 0;
-    if (gradient == nullptr) {
-        kernels::probabilities_loss_operation<T> operation{beside, targets};
+    const auto run = [&](auto operation) {
         run_row(operation, row, beside.temperature);
         return operation.loss;
+    };
+    const std::size_t only = kernels::only_nonzero<architecture>(targets, row.size());
+    if (only != row.size()) {
+        const kernels::index_loss_operation loss{beside, static_cast<double>(row[only]),
+                                                 static_cast<double>(targets[only])};
+        if (gradient == nullptr) return run(loss);
+        return run(kernels::index_gradient_operation<T>{loss, gradient, only, gradient_scale});
     }
-    kernels::probabilities_gradient_operation<T> operation{{beside, targets}, gradient, gradient_scale};
-    run_row(operation, row, beside.temperature);
-    return operation.loss;
+    const kernels::probabilities_loss_operation<T> loss{beside, targets};
+    if (gradient == nullptr) return run(loss);
+    return run(kernels::probabilities_gradient_operation<T>{loss, gradient, gradient_scale});
 }
 
 /// The classes of a batch: their number, their weights, and the share of each in label smoothing.

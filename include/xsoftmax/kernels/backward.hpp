@@ -8,6 +8,7 @@
 
 #include "compiler.hpp"
 #include "exp.hpp"
+#include "search.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
 #include "three_pass.hpp"
@@ -51,19 +52,11 @@ XSOFTMAX_ALWAYS_INLINE void write_row(T* row, std::size_t n, Result&& result)
         [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(row, result(window)); });
 }
 
-/// The only element of a row that exceeds `bound`; n if there is none, or more than one.
+/// The place of the only element that exceeds `bound`; n if there is none, or more than one.
 template <class B, class T>
 XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t n, T bound)
 {
-    std::size_t count = 0, near = 0;
-    for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        const std::size_t here = count_true<B>(window.load_from(row, bound) > B(bound));
-        if (here != 0) near = window.at;
-        count += here;
-    });
-    if (count != 1) return n;
-    while (!(row[near] > bound)) ++near;
-    return near;
+    return only_element<B>(row, n, bound, [bound](B x) XSOFTMAX_INLINE_LAMBDA { return x > B(bound); });
 }
 
 /// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them.

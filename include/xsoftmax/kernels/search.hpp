@@ -1,0 +1,38 @@
+#pragma once
+
+/// Looking for an element that is not like the others of its row.
+
+#include "compiler.hpp"
+#include "simd.hpp"
+#include "windows.hpp"
+
+namespace xsoftmax::kernels {
+
+/// The place of the only element that `is` picks out of a row's vectors; n if it picks none, or more than one. `fill` is
+/// none that it picks.
+template <class B, class T, class Is>
+XSOFTMAX_ALWAYS_INLINE std::size_t only_element(const T* row, std::size_t n, T fill, Is&& is)
+{
+    std::size_t count = 0, near = 0;
+    const auto look = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        const std::size_t here = count_true<B>(is(window.load_from(row, fill)));
+        if (here != 0) near = window.at;
+        count += here;
+    };
+    std::size_t i = 0;
+    for (; n - i >= B::size && count <= 1; i += B::size) look(whole_window<B>{i});
+    if (count <= 1 && i != n) look(part_window<B>{i, n - i});
+    if (count != 1) return n;
+    while (count_true<B>(is(B(row[near]))) == 0) ++near;
+    return near;
+}
+
+/// The place of the only element that is not 0. (NaN is not; what xsimd's != says of it differs between instruction sets.)
+template <class Arch, class T>
+XSOFTMAX_NEVER_INLINE std::size_t only_nonzero(const T* row, std::size_t n)
+{
+    using B = xsimd::batch<T, Arch>;
+    return only_element<B>(row, n, T(0), [](B x) XSOFTMAX_INLINE_LAMBDA { return !(x == B(T(0))); });
+}
+
+}  // namespace xsoftmax::kernels
