@@ -3,6 +3,7 @@
 ///
 ///     xsoftmax_batch_benchmarks [flags of Google Benchmark]     a table, in a minute
 
+#include "data.hpp"
 #include "naive_xsimd.hpp"
 
 #include <benchmark/benchmark.h>
@@ -10,13 +11,12 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <limits>
 #include <map>
 #include <memory>
-#include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,14 +35,15 @@ struct comparison {
 /// Operands of one shape, which the calls of a comparison share.
 template <class T>
 struct operands {
-    std::vector<T> logits, upstream, output, forward;
+    benchmarks::aligned_vector<T> logits, upstream, output, forward;
 
-    explicit operands(std::size_t count) : logits(count), upstream(count), output(count), forward(count)
+    explicit operands(std::size_t count)
+        : logits(benchmarks::normal_logits<T>(count)),
+          upstream(benchmarks::normal_logits<T>(count + 16)),
+          output(count),
+          forward(count)
     {
-        std::mt19937_64 generator(count);
-        std::normal_distribution<T> distribution(0, 3);
-        for (T& x : logits) x = distribution(generator);
-        for (T& x : upstream) x = distribution(generator);
+        upstream.resize(count);
     }
 };
 
@@ -205,12 +206,13 @@ void add(const std::string& name, const call& measured)
         ->Repetitions(9);
 }
 
-void run(int argc, char** argv)
+int run(int argc, char** argv)
 {
     std::vector<comparison> all;
     for (const std::size_t columns : {3u, 10u, 16u, 17u}) all.push_back(bulk<float>(4096, columns, false));
     all.push_back(bulk<float>(1024, 32, false));
     all.push_back(bulk<float>(512, 64, false));
+    all.push_back(bulk<float>(256, 128, false));
     all.push_back(bulk<float>(4096, 10, true));
     for (const std::size_t columns : {3u, 10u, 16u, 31u}) all.push_back(bulk<double>(4096, columns, false));
     for (const bool against_rows : {false, true}) all.push_back(inner_axis<float>(against_rows));
@@ -231,6 +233,7 @@ void run(int argc, char** argv)
     int count = static_cast<int>(arguments.size());
     arguments.push_back(nullptr);
     benchmark::Initialize(&count, arguments.data());
+    if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
     std::printf("%-44s %-27s %9s %9s  %s\n", "", "compared with", "ns", "its ns", "time by its time");
     for (const comparison& c : all) {
         benchmark::ClearRegisteredBenchmarks();
@@ -247,9 +250,10 @@ void run(int argc, char** argv)
     std::puts("\nns: the least CPU time of 9 repetitions, for a row where rows are compared one at a time, else for an "
               "element");
     benchmark::Shutdown();
+    return 0;
 }
 
 }  // namespace
 
 // An exception here, such as std::bad_alloc, may end the program. NOLINTNEXTLINE(bugprone-exception-escape)
-int main(int argc, char** argv) { run(argc, argv); }
+int main(int argc, char** argv) { return run(argc, argv); }

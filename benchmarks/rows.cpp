@@ -4,6 +4,7 @@
 ///     xsoftmax_benchmarks --table [--benchmark_filter=REGEX]       a table with the speed-ups, in 2 to 4 minutes
 ///     xsoftmax_benchmarks --table --quick                          a small part of it, in 15 seconds
 
+#include "data.hpp"
 #include "naive_xsimd.hpp"
 #include "table.hpp"
 
@@ -16,7 +17,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <iterator>
-#include <new>
 #include <numeric>
 #include <random>
 #include <regex>
@@ -39,20 +39,6 @@ constexpr int table_repetitions = 9;
 
 // The row.
 
-/// Rows begin on a cache line, so that a run does not depend on where the allocator put them.
-template <class T>
-struct cache_line_allocator {
-    using value_type = T;
-    static constexpr std::align_val_t alignment{64};
-
-    T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), alignment)); }
-    void deallocate(T* p, std::size_t) { ::operator delete(p, alignment); }
-    bool operator==(const cache_line_allocator&) const = default;
-};
-
-template <class T>
-using aligned_vector = std::vector<T, cache_line_allocator<T>>;
-
 /// A row and everything the functions take with it.
 template <class T>
 struct row {
@@ -61,16 +47,6 @@ struct row {
     std::span<T> output;
     std::size_t target;
 };
-
-template <class T>
-aligned_vector<T> normal_logits(std::size_t n)
-{
-    std::mt19937_64 generator(n);
-    std::normal_distribution<T> distribution(0, 4);
-    aligned_vector<T> logits(n);
-    std::generate(logits.begin(), logits.end(), [&] { return distribution(generator); });
-    return logits;
-}
 
 template <class T>
 aligned_vector<T> random_probabilities(std::size_t n)
