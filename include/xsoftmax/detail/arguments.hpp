@@ -293,6 +293,34 @@ void check_beside(const char* function, const char* output_name, std::span<T> ou
         fail_views_overlap(function, output_name, view_name);
 }
 
+/// The axes of a view along which it has more than one element, the widest stride first.
+class axes_by_width {
+public:
+    struct axis {
+        std::ptrdiff_t width;  ///< |stride|
+        std::ptrdiff_t extent;
+    };
+
+    template <class T>
+    explicit axes_by_width(const operand<T>& view)
+    {
+        for (std::size_t k = 0; k < view.rank; ++k) {
+            if (view.extents[k] == 1) continue;
+            const std::ptrdiff_t width = view.strides[k] < 0 ? -view.strides[k] : view.strides[k];
+            std::size_t at = count_++;
+            for (; at > 0 && axes_[at - 1].width < width; --at) axes_[at] = axes_[at - 1];
+            axes_[at] = {width, static_cast<std::ptrdiff_t>(view.extents[k])};
+        }
+    }
+
+    [[nodiscard]] std::size_t count() const { return count_; }
+    [[nodiscard]] const axis& operator[](std::size_t k) const { return axes_[k]; }
+
+private:
+    std::array<axis, max_rank> axes_{};
+    std::size_t count_ = 0;
+};
+
 /// Do two views of the same extents share an element? Where that takes more than comparing, the answer may be yes
 /// without need: views of different strides whose ranges of memory meet, or whose own axes are not nested.
 template <class T, class U>
@@ -303,34 +331,22 @@ template <class T, class U>
 
     // The same strides: is the distance a sum of strides, each taken fewer times than its axis has elements? Each axis of
     // nested ones, from the widest down, leaves one or two counts that can work out.
-    std::array<std::size_t, max_rank> order{};
-    std::size_t axes = 0;
-    const auto width = [&](std::size_t k) {
-        return a.strides[k] < 0 ? -a.strides[k] : a.strides[k];
-    };
-    for (std::size_t k = 0; k < a.rank; ++k) {
-        if (a.extents[k] == 1) continue;
-        if (a.strides[k] != b.strides[k] || a.strides[k] == 0) return true;
-        std::size_t at = axes++;
-        for (; at > 0 && width(order[at - 1]) < width(k); --at) order[at] = order[at - 1];
-        order[at] = k;
-    }
+    for (std::size_t k = 0; k < a.rank; ++k)
+        if (a.extents[k] != 1 && (a.strides[k] != b.strides[k] || a.strides[k] == 0)) return true;
+    const axes_by_width axes(a);
     const auto bytes = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(b.data) -
                                                    reinterpret_cast<std::uintptr_t>(a.data));
     if (bytes % static_cast<std::ptrdiff_t>(sizeof(T)) != 0) return true;
     const auto reachable = [&](const auto& self, std::ptrdiff_t distance, std::size_t from) -> bool {
-        if (from == axes) return distance == 0;
-        const std::size_t k = order[from];
-        const std::ptrdiff_t w = width(k);
+        if (from == axes.count()) return distance == 0;
+        const auto [w, extent] = axes[from];
         const std::ptrdiff_t down = distance / w - (distance % w < 0 ? 1 : 0);
-        for (const std::ptrdiff_t times : {down, down + 1}) {
-            const auto most = static_cast<std::ptrdiff_t>(a.extents[k]) - 1;
-            if (times >= -most && times <= most && self(self, distance - times * w, from + 1)) return true;
-        }
+        for (const std::ptrdiff_t times : {down, down + 1})
+            if (times > -extent && times < extent && self(self, distance - times * w, from + 1)) return true;
         return false;
     };
-    for (std::size_t i = 0; i + 1 < axes; ++i)
-        if (width(order[i]) < width(order[i + 1]) * static_cast<std::ptrdiff_t>(a.extents[order[i + 1]])) return true;
+    for (std::size_t k = 0; k + 1 < axes.count(); ++k)
+        if (axes[k].width < axes[k + 1].width * axes[k + 1].extent) return true;
     return reachable(reachable, bytes / static_cast<std::ptrdiff_t>(sizeof(T)), 0);
 }
 
@@ -339,30 +355,19 @@ template <class T, class U>
 template <class T>
 [[nodiscard]] bool places_are_apart(const operand<T>& view)
 {
-    std::array<std::ptrdiff_t, max_rank> width{}, extent{};
-    std::size_t axes = 0;
-    for (std::size_t k = 0; k < view.rank; ++k) {
+    for (std::size_t k = 0; k < view.rank; ++k)
         if (view.extents[k] == 0) return true;
-        if (view.extents[k] == 1) continue;
-        const std::ptrdiff_t w = view.strides[k] < 0 ? -view.strides[k] : view.strides[k];
-        std::size_t at = axes++;
-        for (; at > 0 && width[at - 1] < w; --at) {
-            width[at] = width[at - 1];
-            extent[at] = extent[at - 1];
-        }
-        width[at] = w;
-        extent[at] = static_cast<std::ptrdiff_t>(view.extents[k]);
-    }
+    const axes_by_width axes(view);
     std::ptrdiff_t reach = 0;
     bool nested = true;
-    for (std::size_t k = axes; k-- > 0;) {
-        nested = nested && width[k] > reach;
-        reach += width[k] * (extent[k] - 1);
+    for (std::size_t k = axes.count(); k-- > 0;) {
+        nested = nested && axes[k].width > reach;
+        reach += axes[k].width * (axes[k].extent - 1);
     }
-    if (nested || axes != 2 || width[1] == 0) return nested;
-    // i·width[0] = j·width[1] for the first time at i = width[1]/gcd.
-    const std::ptrdiff_t divisor = std::gcd(width[0], width[1]);
-    return width[1] / divisor >= extent[0] || width[0] / divisor >= extent[1];
+    if (nested || axes.count() != 2 || axes[1].width == 0) return nested;
+    // i·(the wider stride) = j·(the other) for the first time at i = the other/gcd.
+    const std::ptrdiff_t divisor = std::gcd(axes[0].width, axes[1].width);
+    return axes[1].width / divisor >= axes[0].extent || axes[0].width / divisor >= axes[1].extent;
 }
 
 /// No element of the output is written for two places.
