@@ -4,8 +4,8 @@
 
 #include "detail/arguments.hpp"
 #include "detail/losses.hpp"
-#include "detail/regime.hpp"
 #include "detail/rows.hpp"
+#include "detail/run.hpp"
 #include "options.hpp"
 #include "views.hpp"
 

@@ -3,8 +3,8 @@
 /// softmax and log_softmax, of one row or along an axis of a view.
 
 #include "detail/arguments.hpp"
-#include "detail/regime.hpp"
 #include "detail/rows.hpp"
+#include "detail/run.hpp"
 #include "options.hpp"
 #include "views.hpp"
 

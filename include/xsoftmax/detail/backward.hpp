@@ -2,9 +2,7 @@
 
 /// Backward passes along any axis.
 
-#include "../kernels/backward.hpp"
-#include "../kernels/backward_inner_axis.hpp"
-#include "../kernels/exp.hpp"
+#include "../kernels/entry_points.hpp"
 #include "../options.hpp"
 #include "architecture.hpp"
 #include "arguments.hpp"
@@ -16,32 +14,16 @@ namespace xsoftmax::detail {
 
 struct backward_of_softmax {
     template <class T>
-    static void row(const T* probabilities, const T* upstream, T* gradient, std::size_t n, double temperature)
-    {
-        kernels::softmax_backward<architecture>(probabilities, upstream, gradient, n, temperature);
-    }
-
+    using row = kernels::softmax_backward_entry<T>;
     template <class T>
-    static void rows_side_by_side(const kernels::backward_operands<T>& at, std::size_t n, std::size_t rows,
-                                  double temperature)
-    {
-        kernels::softmax_backward_inner_axis<architecture>(at, n, rows, temperature);
-    }
+    using rows_side_by_side = kernels::softmax_backward_inner_axis_entry<T>;
 };
 
 struct backward_of_log_softmax {
     template <class T>
-    static void row(const T* log_probabilities, const T* upstream, T* gradient, std::size_t n, double temperature)
-    {
-        kernels::log_softmax_backward<architecture>(log_probabilities, upstream, gradient, n, temperature);
-    }
-
+    using row = kernels::log_softmax_backward_entry<T>;
     template <class T>
-    static void rows_side_by_side(const kernels::backward_operands<T>& at, std::size_t n, std::size_t rows,
-                                  double temperature)
-    {
-        kernels::log_softmax_backward_inner_axis<architecture>(at, n, rows, temperature);
-    }
+    using rows_side_by_side = kernels::log_softmax_backward_inner_axis_entry<T>;
 };
 
 /// A row as a tensor of one axis.
@@ -69,12 +51,14 @@ void run_backward(const char* function, const char* forward_name, const operand<
     if (ordinary && !layout.is_contiguous() && layout.bring_contiguous_innermost())
         return layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset) {
             const auto at = moved_by(data, offset);
-            Pass::template rows_side_by_side<T>({at[0], at[1], at[2], {layout.step[0], layout.step[1], layout.step[2]}},
-                                                n, layout.innermost().extent, options.temperature);
+            const kernels::backward_operands<T> operands{
+                at[0], at[1], at[2], {layout.step[0], layout.step[1], layout.step[2]}};
+            call<typename Pass::template rows_side_by_side<T>>(operands, n, layout.innermost().extent,
+                                                               options.temperature);
         });
     for_each_row<true>(layout, data, [&](const pointers<T, 3>& row, std::size_t) {
-        Pass::row(static_cast<const T*>(row[0]), static_cast<const T*>(row[1]), row[2], n,
-                  ordinary ? options.temperature : 1.0);
+        call<typename Pass::template row<T>>(static_cast<const T*>(row[0]), static_cast<const T*>(row[1]), row[2], n,
+                                             ordinary ? options.temperature : 1.0);
         // T may not hold the reciprocal of an extreme temperature.
         if (!ordinary) [[unlikely]]
             for (std::size_t i = 0; i < n; ++i)

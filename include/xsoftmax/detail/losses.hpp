@@ -2,13 +2,12 @@
 
 /// Cross-entropy of many rows: from options to the coefficients of each row, and from losses to one number.
 
-#include "../kernels/search.hpp"
 #include "../kernels/sum.hpp"
 #include "../options.hpp"
 #include "arguments.hpp"
 #include "batch.hpp"
 #include "masks.hpp"
-#include "regime.hpp"
+#include "run.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -68,7 +67,7 @@ double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradie
         run_row(operation, row, beside.temperature);
         return operation.loss;
     };
-    const std::size_t only = kernels::only_nonzero<architecture>(targets, row.size());
+    const std::size_t only = call<kernels::only_nonzero_entry<T>>(targets, row.size());
     if (only != row.size()) {
         const kernels::index_loss_operation loss{beside, static_cast<double>(row[only]),
                                                  static_cast<double>(targets[only])};

@@ -6,7 +6,7 @@
 #include "arguments.hpp"
 #include "batch.hpp"
 #include "layout.hpp"
-#include "regime.hpp"
+#include "run.hpp"
 
 #include <algorithm>
 #include <cmath>

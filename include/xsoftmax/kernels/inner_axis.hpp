@@ -27,15 +27,14 @@ inline constexpr std::size_t coefficients_count = [] {
 inline constexpr std::size_t inner_axis_vectors = 4;
 
 /// The rows of `Vectors` neighbouring vectors, the last window of which may be a part. Element i of the rows lies at
-/// i·step. operations(r) is what to do with row r, and is given to done(r, operation) when that has been done. False, and
-/// nothing written, if a row's maximum is not near (temperature_scale::is_near).
-template <std::size_t Vectors, class B, class Window, class Operations, class Done>
-XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(const Operations& operations, const Done& done, const value_of<B>* logits,
-                                             std::ptrdiff_t step, std::ptrdiff_t output_step, std::size_t n,
-                                             Window first, std::size_t rows, const scale_for<B> scale)
+/// i·step. operations[r] is what to do with row r. False, and nothing written, if a row's maximum is not near
+/// (temperature_scale::is_near).
+template <std::size_t Vectors, class B, class Window, class Operation>
+XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_of<B>* logits, std::ptrdiff_t step,
+                                             std::ptrdiff_t output_step, std::size_t n, Window first, std::size_t rows,
+                                             const scale_for<B> scale)
 {
     using T = value_of<B>;
-    using Operation = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
     static_assert(Operation::sums == 1);
     // Whole windows unless there is but one.
     const auto for_each = [&](auto&& visit) XSOFTMAX_INLINE_LAMBDA {
@@ -58,10 +57,9 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(const Operations& operations, const
     for (std::size_t k = 0; k < Vectors; ++k)
         if (!scale.are_near(tops[k])) return false;
 
-    // Row 0's, whose output the windows count from; and each row's, made before anything is written over the logits.
-    const Operation operation = operations(0);
-    Operation of_rows[Vectors * B::size];
-    for (std::size_t r = 0; r < rows; ++r) of_rows[r] = operations(first.at + r);
+    // Row 0's, whose output the windows count from; and each row's.
+    const Operation operation = operations[0];
+    Operation* const of_rows = operations + first.at;
 
     B cutoff[Vectors], offset[Vectors];
     XSOFTMAX_UNROLL
@@ -131,32 +129,39 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(const Operations& operations, const
                 window.store_to(to, result(value, window));
             }
         });
-    for (std::size_t r = 0; r < rows; ++r) {
-        of_rows[r].complete();
-        done(first.at + r, of_rows[r]);
-    }
+    for (std::size_t r = 0; r < rows; ++r) of_rows[r].complete();
     return true;
 }
 
-/// `rows` neighbouring rows at an ordinary temperature. refused(first, count) is called for rows it does not take.
-template <class Arch, class T, class Operations, class Done, class Refused>
-XSOFTMAX_NEVER_INLINE void inner_axis(const Operations& operations, const Done& done, const T* logits,
-                                      std::ptrdiff_t step, std::ptrdiff_t output_step, std::size_t n, std::size_t rows,
-                                      double temperature, const Refused& refused)
+/// Of neighbouring rows, the first `done` have been done, and the next `refused` are for another sweep. There may be more.
+struct taken_rows {
+    std::size_t done;
+    std::size_t refused;
+};
+
+/// operations[r] on each of `rows` neighbouring rows at an ordinary temperature, up to the first one that is refused.
+template <class Arch, class Operation, class T>
+XSOFTMAX_NEVER_INLINE taken_rows inner_axis(Operation* operations, const T* logits, std::ptrdiff_t step,
+                                            std::ptrdiff_t output_step, std::size_t n, std::size_t rows,
+                                            double temperature)
 {
     using B = xsimd::batch<T, Arch>;
     const auto scale = scale_for<B>::make(temperature, 1);
+    std::size_t r = 0;
     const auto panel = [&](auto vectors, auto window, std::size_t count) {
-        if (!inner_axis_panel<decltype(vectors)::value, B>(operations, done, logits, step, output_step, n, window,
-                                                           count, scale))
-            refused(window.at, count);
+        const bool taken = inner_axis_panel<decltype(vectors)::value, B>(operations, logits, step, output_step, n,
+                                                                         window, count, scale);
+        if (taken) r += count;
+        return taken;
     };
     constexpr std::integral_constant<std::size_t, 1> one;
     constexpr std::integral_constant<std::size_t, inner_axis_vectors> several;
-    std::size_t r = 0;
-    for (; rows - r >= several * B::size; r += several * B::size) panel(several, whole_window<B>{r}, several * B::size);
-    for (; rows - r >= B::size; r += B::size) panel(one, whole_window<B>{r}, B::size);
-    if (r < rows) panel(one, part_window<B>{r, rows - r}, rows - r);
+    while (rows - r >= several * B::size)
+        if (!panel(several, whole_window<B>{r}, several * B::size)) return {r, several * B::size};
+    while (rows - r >= B::size)
+        if (!panel(one, whole_window<B>{r}, B::size)) return {r, B::size};
+    if (r < rows && !panel(one, part_window<B>{r, rows - r}, rows - r)) return {r, rows - r};
+    return {rows, 0};
 }
 
 }  // namespace xsoftmax::kernels

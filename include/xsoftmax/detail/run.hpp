@@ -1,0 +1,94 @@
+#pragma once
+
+/// Operations on rows of any layout, by the kernels that take them.
+
+#include "../kernels/entry_points.hpp"
+#include "architecture.hpp"
+#include "batch.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+namespace xsoftmax::detail {
+
+template <class Operation, class T>
+XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, std::span<const T> logits, double temperature)
+{
+    call<kernels::row_entry<Operation, T>>(operation, logits.data(), logits.size(), temperature);
+}
+
+/// Rows side by side whose operations are made together: those of the widest vectors, whose results are then taken together.
+inline constexpr std::size_t operations_at_once = 64;
+
+/// Operations on all rows of a layout, whose first operand is the logits, and whose last one is what the operation writes,
+/// if it does. make(where row r lies, from an element to the next in each operand, r) is what to do with row r, and
+/// done(r, operation) takes it when that has been done.
+template <bool Writes, class T, std::size_t Operands, class Make, class Done>
+void run_rows(row_layout<Operands> layout, const pointers<T, Operands>& data, double temperature, const Make& make,
+              const Done& done)
+{
+    using operation_type = std::remove_cvref_t<decltype(make(data, layout.step, std::size_t{}))>;
+    const std::size_t n = layout.length;
+    const auto row = [&](const pointers<T, Operands>& at, std::size_t r) {
+        std::array<std::ptrdiff_t, Operands> contiguous;
+        contiguous.fill(1);
+        auto operation = make(at, contiguous, r);
+        run_row(operation, std::span<const T>(at[0], n), temperature);
+        done(r, operation);
+    };
+    if (layout.is_contiguous() || !kernels::is_ordinary<T>(temperature) || n == 0 ||
+        !layout.bring_contiguous_innermost())
+        return for_each_row<Writes>(layout, data, row);
+
+    const auto& innermost = layout.innermost();
+    layout.for_each_run([&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset) {
+        const auto first = moved_by(data, offset);
+        const auto at = [&](std::size_t r) {
+            pointers<T, Operands> moved = first;
+            for (T*& operand : moved) operand += r;
+            return moved;
+        };
+        const auto number = [&](std::size_t r) {
+            return first_row + r * innermost.rows;
+        };
+        std::array<operation_type, operations_at_once> operations;
+        for (std::size_t r = 0; r < innermost.extent;) {
+            const std::size_t count = std::min(operations_at_once, innermost.extent - r);
+            for (std::size_t k = 0; k < count; ++k) operations[k] = make(at(r + k), layout.step, number(r + k));
+            const kernels::taken_rows taken = call<kernels::inner_axis_entry<operation_type, T>>(
+                operations.data(), static_cast<const T*>(at(r)[0]), layout.step[0], layout.step[Operands - 1], n, count,
+                temperature);
+            for (std::size_t k = 0; k < taken.done; ++k) done(number(r + k), operations[k]);
+            r += taken.done;
+            if (taken.refused != 0) {
+                for_rows_of_run<Writes>(layout, at(r), number(r), taken.refused, row);
+                r += taken.refused;
+            }
+        }
+    });
+}
+
+/// An operation that writes, Operation{output}, on all rows of logits along `axis`.
+template <class Operation, class T>
+void run_batch(std::size_t axis, const operand<const T>& logits, const operand<T>& output, double temperature)
+{
+    const row_layout<2> layout = rows_along(axis, logits, output);
+    const auto data = data_of<T>(logits, output);
+    if (layout.length == 0 || layout.rows() == 0) return;
+    if (!layout.is_contiguous())
+        return run_rows<true>(
+            layout, data, temperature,
+            [](const pointers<T, 2>& at, const auto&, std::size_t) { return Operation{at[1]}; },
+            [](std::size_t, const Operation&) {});
+
+    const auto& innermost = layout.innermost();
+    layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 2>& offset) {
+        const auto at = moved_by(data, offset);
+        call<kernels::rows_entry<Operation, T>>(kernels::rows_apart<const T>{at[0], innermost.strides[0]},
+                                                kernels::rows_apart<T>{at[1], innermost.strides[1]}, innermost.extent,
+                                                layout.length, temperature);
+    });
+}
+
+}  // namespace xsoftmax::detail
