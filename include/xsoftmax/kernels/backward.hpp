@@ -11,7 +11,7 @@
 #include "search.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
-#include "three_pass.hpp"
+#include "long_row.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
@@ -127,7 +127,8 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
         }
     }
 
-    const near_maximum<B> reference(T(0), scale_for<B>::make(1, 1));
+    const auto unit = scale_for<B>::make(1, 1);
+    const near_maximum<B> reference(T(0), unit);
     const B total(static_cast<T>(all / static_cast<double>(exp_constants<T>::stored_factor)));
     const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
     write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {

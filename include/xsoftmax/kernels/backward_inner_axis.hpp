@@ -145,7 +145,8 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
         fixed[k] = static_cast<T>((lacking * all - row.others[0][k]) / temperature);
         fixed_above[k] = dominated ? minus_ln_2 : infinity<T>;
     }
-    const near_maximum<B> reference(T(0), scale_for<B>::make(1, 1));
+    const auto unit = scale_for<B>::make(1, 1);
+    const near_maximum<B> reference(T(0), unit);
     const B all = B::load_aligned(total), at_dominant = B::load_aligned(fixed);
     const B dominant_above = B::load_aligned(fixed_above);
     const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));

@@ -37,8 +37,6 @@ struct exp_constants<float> {
     /// How far a guess at the maximum may be off (is_good_guess): the sum of 2^24 exponentials is then below 2^119, so that
     /// the low part of its reciprocal is still normal, and nothing above the smallest denormal is cut off.
     static constexpr float guess_limit = 20;
-    /// The sum of a row of up to 128 elements tells that its maximum is not too far below the guess.
-    static constexpr float least_sum_of_guess = 0x1p43f;
     /// 1.5·2^23: adding it to a small number rounds that to an integer, which its low bits then hold.
     static constexpr float round_to_integer = 0x1.8p23f;
     static constexpr float round_to_even_integer = 0x1.8p24f;
@@ -215,6 +213,14 @@ struct temperature_scale {
         return off * off <= guess_limit() * guess_limit();
     }
 
+    /// The same for each of a batch of maxima.
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE bool are_good_guesses(T guess, B tops) const
+    {
+        const B off = tops - B(guess);
+        return count_true<B>(off * off <= B(guess_limit() * guess_limit())) == B::size;
+    }
+
     /// How far it may be off.
     XSOFTMAX_ALWAYS_INLINE T guess_limit() const
     {
@@ -354,14 +360,41 @@ struct exponential_parts {
         return of(x, B(exponent_base<B>), scale);
     }
 
-    /// Their product; exactly 0 where negligible. NaN stays NaN: the fraction is one, whatever has become of its power.
-    /// Negligible elements are selected rather than clamped: what xsimd::max does with a NaN differs between its versions.
-    XSOFTMAX_ALWAYS_INLINE B product(mask_of<B> negligible) const
+    /// What the last rounding takes from their product, where nothing is negligible: half an ULP of the 0.56 or 0.96 that an
+    /// exponential may be off.
+    XSOFTMAX_ALWAYS_INLINE static B rest_of(B x, B offset, const scale_for<B>& scale)
+    {
+        if constexpr (exp2_steps<B> == 1) {
+            const B one(value_of<B>(1));
+            const B counted = multiply_add(x, B(scale.log2_e_over.high), offset);
+            const B r = reduced(x, offset - counted, scale);
+            const B slope = exp2_slope<1>(r);
+            return multiply_add(slope, r, one - multiply_add(slope, r, one)) * into_exponent(counted);
+        }
+        else {
+            const exponential_parts parts = of(x, offset, scale);
+            return multiply_add(parts.fraction, parts.power,
+                                parts.power - multiply_add(parts.fraction, parts.power, parts.power));
+        }
+    }
+
+    /// What rounding took from e, their product.
+    XSOFTMAX_ALWAYS_INLINE B rest(B e) const
     {
         if constexpr (exp2_steps<B> == 1)
-            return zero_where(negligible, B(fraction * power));
+            return B(value_of<B>(0));
         else
-            return zero_where(negligible, multiply_add(fraction, power, power));
+            return multiply_add(fraction, power, power - e);
+    }
+
+    /// Their product; exactly 0 where negligible. NaN stays NaN: the fraction is one, whatever has become of its power.
+    /// Negligible elements are selected rather than clamped: what xsimd::max does with a NaN differs between its versions.
+    XSOFTMAX_ALWAYS_INLINE B product(mask_of<B> counts) const
+    {
+        if constexpr (exp2_steps<B> == 1)
+            return kept_where(counts, B(fraction * power));
+        else
+            return multiply_add_where(counts, fraction, power, power);
     }
 };
 
@@ -407,21 +440,43 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
     {
-        return exponential_parts<B>::of(x, offset_, scale_).product(x < cutoff_);
+        return exponential_parts<B>::of(x, offset_, scale_).product(not_below(x, cutoff_));
     }
 
-    /// The same from its parts.
-    XSOFTMAX_ALWAYS_INLINE B exponential(B x, const exponential_parts<B>& parts) const
+    /// The parts of an exponential relative to 1, made relative to the maximum.
+    XSOFTMAX_ALWAYS_INLINE exponential_parts<B> relative(const exponential_parts<B>& parts) const
     {
         const B by = subtract_bits(into_exponent(offset_), into_exponent(B(exponent_base<B>)));
-        return exponential_parts<B>{parts.fraction, add_bits(parts.power, by)}.product(x < cutoff_);
+        return {parts.fraction, add_bits(parts.power, by)};
     }
 
-    /// The exponential of the maximum itself, as it enters the sum.
-    XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return first_lane(own_exponentials()); }
-    XSOFTMAX_ALWAYS_INLINE B own_exponentials() const { return exponential(maximum_); }
+    XSOFTMAX_ALWAYS_INLINE B exponential(B x, const exponential_parts<B>& relative_parts) const
+    {
+        return relative_parts.product(not_below(x, cutoff_));
+    }
 
-    XSOFTMAX_ALWAYS_INLINE T exponential_of(T x) const { return first_lane(exponential(B(x))); }
+    /// What the last rounding of exponential(x) took from it.
+    XSOFTMAX_ALWAYS_INLINE B rest(B x) const
+    {
+        return kept_where(not_below(x, cutoff_), exponential_parts<B>::rest_of(x, offset_, scale_));
+    }
+
+    /// At least two thirds and at most one and a half of exponential(x), in a quarter of the time.
+    XSOFTMAX_ALWAYS_INLINE T rough_exponential(T x) const
+    {
+        const B counted = multiply_add(B(x), B(scale_.log2_e_over.high), offset_);
+        if constexpr (exp2_steps<B> == 1)
+            return first_lane(into_exponent(counted));
+        else
+            return first_lane(
+                add_bits(look_up(exp2_table_of<T, exp2_steps<B>>.powers, counted), into_exponent(counted)));
+    }
+
+    /// The exponential of one element, with the digits that rounding took.
+    XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const
+    {
+        return unrounded<T>(first_lane(exponential(B(x))), first_lane(rest(B(x))));
+    }
 
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }
 
@@ -435,7 +490,7 @@ public:
 private:
     T value_ = 0;
     B maximum_;
-    scale_for<B> scale_;
+    const scale_for<B>& scale_;
     B cutoff_;
     B offset_ = B(T(0));  // exponent_base − n'
 };
@@ -463,12 +518,17 @@ public:
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
     {
         const B d = difference(x);
-        return exponential_parts<B>::of(d, scale_).product(d < cutoff_);
+        return exponential_parts<B>::of(d, scale_).product(not_below(d, cutoff_));
     }
 
-    XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return exp_constants<T>::stored_factor; }
+    XSOFTMAX_ALWAYS_INLINE T rough_exponential(T x) const { return first_lane(exponential(B(x))); }
 
-    XSOFTMAX_ALWAYS_INLINE T exponential_of(T x) const { return first_lane(exponential(B(x))); }
+    XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const
+    {
+        const B d = difference(B(x));
+        const B rest = exponential_parts<B>::rest_of(d, B(exponent_base<B>), scale_);
+        return unrounded<T>(first_lane(exponential(B(x))), first_lane(kept_where(not_below(d, cutoff_), rest)));
+    }
 
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }
 
@@ -481,7 +541,7 @@ public:
 private:
     T value_;
     B maximum_;
-    scale_for<B> scale_;
+    const scale_for<B>& scale_;
     B shrink_;
     B lift_;
     B shift_;
@@ -501,8 +561,12 @@ public:
     }
 
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const { return near_.exponential(x * unit_); }
-    XSOFTMAX_ALWAYS_INLINE T own_exponential() const { return near_.own_exponential(); }
-    XSOFTMAX_ALWAYS_INLINE T exponential_of(T x) const { return first_lane(exponential(B(x))); }
+    XSOFTMAX_ALWAYS_INLINE T rough_exponential(T x) const { return first_lane(exponential(B(x))); }
+
+    XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const
+    {
+        return near_.precise_exponential(static_cast<T>(x * first_lane(unit_)));
+    }
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return far_.is_maximum(x); }
     XSOFTMAX_ALWAYS_INLINE double value() const { return far_.value(); }
     XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return far_.difference(x); }

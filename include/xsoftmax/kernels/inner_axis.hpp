@@ -83,14 +83,7 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
             window.store_to(at(operation.output, output_step, i), operation.kept(x, e, reference));
         return term;
     };
-    std::size_t i = 0;
-    for (; i + 2 <= n; i += 2) {
-        B terms[Vectors];
-        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA { terms[k] = visit_element(i, k, window); });
-        for_each([&](std::size_t k, auto window)
-                     XSOFTMAX_INLINE_LAMBDA { running[k].add(terms[k] + visit_element(i + 1, k, window)); });
-    }
-    if (i < n)
+    for (std::size_t i = 0; i < n; ++i)
         for_each([&](std::size_t k, auto window)
                      XSOFTMAX_INLINE_LAMBDA { running[k].add(visit_element(i, k, window)); });
 
@@ -99,14 +92,15 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
     for (std::size_t k = 0; k < Vectors; ++k) {
         const near_maximum<B> reference(tops[k], scale);
         wide<T> totals[B::size];
-        alignas(B) T top[B::size], own[B::size], won[B::size];
+        alignas(B) T top[B::size], own[B::size], rest[B::size], won[B::size];
         tops[k].store_aligned(top);
         running[k].totals(totals);
         winners[k].store_aligned(won);
-        if constexpr (Operation::counts_winners) reference.own_exponentials().store_aligned(own);
+        reference.exponential(tops[k]).store_aligned(own);
+        reference.rest(tops[k]).store_aligned(rest);
         for (std::size_t lane = 0; lane < B::size && k * B::size + lane < rows; ++lane) {
-            row_totals<T, 1> row{{totals[lane]}, static_cast<std::size_t>(won[lane]), T(0)};
-            if constexpr (Operation::counts_winners) row.own = own[lane];
+            const row_totals<T, 1> row{
+                {totals[lane]}, static_cast<std::size_t>(won[lane]), unrounded(own[lane], rest[lane])};
             Operation& of_row = of_rows[k * B::size + lane];
             if constexpr (count == 0)
                 of_row.template finish<T>(row, near_maximum<B>(top[lane], scale));
@@ -126,7 +120,7 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
                 T* const to = at(operation.output, output_step, j);
                 const B value = Operation::uses_exponentials ? B(window.load_from(to, T(0)))
                                                              : B(window.load_from(at(logits, step, j), T(0)));
-                window.store_to(to, result(value, window));
+                window.store_to(to, bounded<Operation>(result(value, window)));
             }
         });
     for (std::size_t r = 0; r < rows; ++r) of_rows[r].complete();

@@ -12,6 +12,8 @@
 ///     counts_winners        does it want to know of the winners (the elements equal to the maximum)?
 ///     add_up(x, e, max, window, terms)   the terms of one vector: logits x, exponentials e = 2^stored_exponent·exp(…)
 ///     kept(x, e, max)       what the writing sweep wants to know of an exponential
+///     any_reference         may exponentials be relative to any reference near the maximum, which need then not be known
+///                           in advance?
 ///     finish<C>(totals, max)    from row_totals to the row's coefficients, which writing needs, if it writes
 ///     writer<B>(coefficients, max)    from those, as batches, to result(value, window) for each vector, value being
 ///                           kept(…), or x
@@ -40,16 +42,21 @@ template <class C, std::size_t Sums>
 struct row_totals {
     wide<C> sums[Sums];
     std::size_t winners;  ///< how many elements equal the maximum, if the operation counts them
-    C own;                ///< the exponential of the maximum, likewise
+    wide<C> own;          ///< the exponential of the maximum, with the digits that rounding took
 };
 
 // ---- softmax ---------------------------------------------------------------------------------------------------------
 
+/// Where one element has more than half of the mass, the rounding of its exponential would be an error of every other's
+/// probability too: the sum is then corrected by it, which takes the largest error from 2.3 ULP to 1.9. (Where it has less,
+/// or all of it, nothing is: equal logits get exactly 1/n, and an element that is alone gets exactly 1.) Its own quotient
+/// may then round to more than 1, and is brought back.
 template <class T>
 struct softmax_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = false;
+    static constexpr bool any_reference = true;
     static constexpr bool uses_exponentials = true;
     static constexpr bool writes = true;
 
@@ -68,16 +75,19 @@ struct softmax_operation {
     }
 
     template <class C, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto finish(const row_totals<C, sums>& totals, const Maximum&) const
+    XSOFTMAX_ALWAYS_INLINE coefficients<C, 2> finish(const row_totals<C, sums>& totals, const Maximum&) const
     {
-        return by_reciprocal::of<C>(totals.sums[0]);
+        const C own = static_cast<C>(to_double(totals.own));
+        const double rest = to_double(totals.own - wide_from<C>(static_cast<double>(own)));
+        const double correction = kept_if_between(static_cast<double>(own), leading(totals.sums[0]), rest);
+        return by_reciprocal::of<C>(plus_rest(totals.sums[0], correction));
     }
 
-    /// finish() for as many rows as a batch has lanes, from the lanes' sums.
+    /// finish() for as many rows as a batch has lanes, from the lanes' sums and own exponentials.
     template <class B, class Lanes>
-    XSOFTMAX_ALWAYS_INLINE static auto finish_lanes(const Lanes& totals)
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> finish_lanes(const Lanes& sums_of_rows, B own, B rest)
     {
-        return by_reciprocal::of_lanes<B>(totals);
+        return by_reciprocal::of_lanes<B>(sums_of_rows, own, rest);
     }
 
     template <class B, class Maximum>
@@ -88,10 +98,27 @@ struct softmax_operation {
         };
     }
 
+    /// Has the sum been corrected so that the winner's quotient rounds to more than 1? Then it is to be brought back.
+    template <class B, class C>
+    XSOFTMAX_ALWAYS_INLINE static bool exceeds_one(const wide<C>& own, const coefficients<C, 2>& sum)
+    {
+        return first_lane(by_reciprocal::divide(B(static_cast<C>(to_double(own))), in_all_lanes<B>(sum))) > C(1);
+    }
+
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
     XSOFTMAX_ALWAYS_INLINE zero_limit at_zero(double, double winners) const { return {1 / winners, 0}; }
     XSOFTMAX_ALWAYS_INLINE void undefined(double) const {}
 };
+
+/// A result as it is to be written, where looking for one above 1 would take longer than bringing every one back.
+template <class Operation, class B>
+XSOFTMAX_ALWAYS_INLINE B bounded(B result)
+{
+    if constexpr (Operation::any_reference)
+        return not_above_one(result);
+    else
+        return result;
+}
 
 // ---- Operations that take a logarithm --------------------------------------------------------------------------------
 
@@ -102,7 +129,7 @@ template <class C>
 struct split_sums {
     wide<C> others;   ///< Σ exponentials over all but the winners
     wide<C> winners;  ///< how many logits equal the maximum
-    C own;            ///< the exponential of the maximum
+    wide<C> own;      ///< the exponential of the maximum
 
     /// The terms of `others`.
     template <class B, class Maximum>
@@ -118,12 +145,12 @@ struct split_sums {
     }
 
     /// Σ exponentials.
-    XSOFTMAX_ALWAYS_INLINE wide<C> all() const { return others + winners * wide_from<C>(static_cast<double>(own)); }
+    XSOFTMAX_ALWAYS_INLINE wide<C> all() const { return others + winners * own; }
 
     /// log Σ exp((x − maximum)/T) ≥ 0.
     XSOFTMAX_ALWAYS_INLINE wide<C> logarithm() const
     {
-        return log_one_plus(ratio(others, own) + (winners - wide_from<C>(1.0)));
+        return log_one_plus(others / own + (winners - wide_from<C>(1.0)));
     }
 
     XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(winners) == 1; }
@@ -145,6 +172,7 @@ struct log_softmax_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
+    static constexpr bool any_reference = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = true;
 
@@ -193,6 +221,7 @@ struct log_sum_exp_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
+    static constexpr bool any_reference = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -247,6 +276,7 @@ struct index_loss_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
+    static constexpr bool any_reference = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -306,7 +336,7 @@ struct index_gradient_operation : index_loss_operation {
 
         // p − 1 = −(the sum of the others)/(the sum of all), which keeps every digit where p rounds to 1.
         const bool winner = static_cast<C>(target_logit) == static_cast<C>(maximum.value()) && row.one_winner();
-        const auto own = wide_from<C>(static_cast<double>(maximum.exponential_of(static_cast<C>(target_logit))));
+        const auto own = maximum.precise_exponential(static_cast<C>(target_logit));
         const auto others = winner ? row.others : row.all() - own;
         const extended share = to_extended(weight) * gradient_scale;
         const extended z_share = terms_beside.z_share<C>(row, maximum) * gradient_scale;
@@ -338,6 +368,7 @@ struct probabilities_loss_operation {
     static constexpr std::size_t sums = 4;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
+    static constexpr bool any_reference = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -407,7 +438,7 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
 
         // At a winner with p > 1/2, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing
         // of a small difference is lost. At smaller p the plain form is the better one.
-        const bool dominant = to_double(row.others) < static_cast<double>(row.own) && row.one_winner();
+        const bool dominant = to_double(row.others) < to_double(row.own) && row.one_winner();
         const auto at_winner = totals.sums[2] + wide_from<C>(z_share) - sum * row.others / row.all();
         const split<C> factor = split_into<C>(sum * (inverse * reciprocal(row.all())));
         const split<C> target_factor = split_into<C>(inverse);

@@ -23,7 +23,8 @@
 #include "exp.hpp"
 #include "short_row.hpp"
 #include "short_rows.hpp"
-#include "three_pass.hpp"
+#include "long_row.hpp"
+#include "two_pass.hpp"
 #include "zero_temperature.hpp"
 
 #include <cstddef>
@@ -47,6 +48,8 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
         return run_unusual_row<Arch>(operation, logits, n, temperature);
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation> * vector) return short_row<Arch>(operation, logits, n, temperature);
+    if constexpr (Operation::any_reference)
+        if (operation.output != logits) return two_pass<Arch>(operation, logits, n, temperature);
     three_pass<Arch>(operation, logits, n, temperature);
 }
 
@@ -80,6 +83,9 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     std::size_t r = 0;
     if (n <= short_rows_vectors * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
+    else if constexpr (Operation::any_reference)
+        if (n > short_row_vectors<Operation> * vector && is_ordinary<T>(temperature) && outputs.first != logits.first)
+            return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations);
     for (; r < rows; ++r) {
         Operation operation = operations(r);
         run_row<Arch>(operation, logits(r), n, temperature);

@@ -10,7 +10,7 @@
 #include "operations.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
-#include "three_pass.hpp"
+#include "long_row.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
@@ -109,24 +109,24 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     const near_maximum<B> maximum(top, scale);
     B terms[Vectors][Operation::sums];
     B kept[Vectors];
-    B own(T(0));
     row_totals<T, Operation::sums> totals;
     totals.winners = 0;
+    // The maximum's own exponential is picked from a winner, since its polynomial would be 10 ns behind.
+    picked_lane<B> own, own_rest;
     for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-        const B e = maximum.exponential(x[k], parts[k]);
+        const auto relative = maximum.relative(parts[k]);
+        const B e = maximum.exponential(x[k], relative);
         operation.add_up(x[k], e, maximum, window, terms[k]);
-        if constexpr (Operation::counts_winners) {
-            const auto winner = maximum.is_maximum(x[k]);
-            totals.winners += count_true<B>(winner);
-            own = where(winner, e, own);
-        }
+        const auto is_winner = maximum.is_maximum(x[k]);
+        if constexpr (Operation::counts_winners) totals.winners += count_true<B>(is_winner);
+        own.look_in(is_winner, e);
+        own_rest.look_in(is_winner, relative.rest(e));
         if constexpr (Operation::uses_exponentials)
             kept[k] = operation.kept(x[k], e, maximum);
         else
             kept[k] = x[k];
     });
-    // Read off a winner, which is there 10 ns before own_exponential()'s polynomial is through.
-    if constexpr (Operation::counts_winners) totals.own = horizontal_maximum(own);
+    totals.own = unrounded<T>(own.value(), own_rest.value());
     XSOFTMAX_UNROLL
     for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals.sums[j] = short_sum<B>::of(terms, j).total();
     XSOFTMAX_UNROLL
@@ -136,7 +136,9 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         const auto row_coefficients = operation.template finish<T>(totals, maximum);
         const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum);
         for_each([&](std::size_t k, auto window)
-                     XSOFTMAX_INLINE_LAMBDA { window.store_to(operation.output, result(kept[k], window)); });
+                     XSOFTMAX_INLINE_LAMBDA {
+                         window.store_to(operation.output, bounded<Operation>(result(kept[k], window)));
+                     });
     }
     else
         operation.template finish<T>(totals, maximum);

@@ -46,11 +46,14 @@ public:
             if (!scale.is_near(guess)) [[unlikely]]
                 return false;
             const near_maximum<B> reference(guess, scale);
-            const B best = add_up(
-                first_row, end, logits,
-                operations, [&](std::size_t) XSOFTMAX_INLINE_LAMBDA -> auto& { return reference; });
-            store(Operation::template finish_lanes<B>(sums_));
-            return scale.is_good_guess(guess, horizontal_maximum(best)) && sums_allow_guess();
+            B tops[rows];
+            add_up(
+                first_row, end, logits, operations, [&](std::size_t) XSOFTMAX_INLINE_LAMBDA -> auto& { return reference; },
+                [&](std::size_t r, std::size_t k, B x)
+                    XSOFTMAX_INLINE_LAMBDA { tops[r] = k == 0 ? x : maximum(tops[r], x); });
+            const B maxima = reduce_across(tops, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return maximum(a, b); });
+            store(Operation::template finish_lanes<B>(sums_, reference.exponential(maxima), reference.rest(maxima)));
+            return scale.are_good_guesses(guess, maxima);
         }
         else {
             B tops[rows];
@@ -69,12 +72,14 @@ public:
             maxima.store_aligned(top_);
             references.cutoff().store_aligned(cutoff_);
             references.offset().store_aligned(offset_);
-            add_up(first_row, end, logits, operations,
-                   [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA { return reference_of(r, scale); });
+            add_up(
+                first_row, end, logits, operations,
+                [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA { return reference_of(r, scale); },
+                [](std::size_t, std::size_t, B) XSOFTMAX_INLINE_LAMBDA {});
             if constexpr (Operation::counts_winners)
                 finish_rows(first_row, references, scale, operations);
             else
-                store(Operation::template finish_lanes<B>(sums_));
+                store(Operation::template finish_lanes<B>(sums_, references.exponential(maxima), references.rest(maxima)));
             return true;
         }
     }
@@ -91,7 +96,7 @@ public:
             for (std::size_t j = 0; j < coefficients_count; ++j) of_row.part[j] = B(coefficients_[j][r]);
             const auto result = operation.template writer<B>(of_row, reference_of(r, scale));
             for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-                window.store_to(operation.output, result(kept_[r][k], window));
+                window.store_to(operation.output, bounded<Operation>(result(kept_[r][k], window)));
             });
         }
     }
@@ -114,14 +119,13 @@ private:
             return near_maximum<B>(top_[r], cutoff_[r], offset_[r], scale);
     }
 
-    /// Keeps the rows' exponentials or logits, and adds up; returns all rows' maximum, lane by lane.
-    template <class Logits, class Operations, class References>
-    XSOFTMAX_ALWAYS_INLINE B add_up(std::size_t first_row, const leading_lanes<B>& end, const Logits& logits,
-                                    const Operations& operations, const References& references)
+    /// Keeps the rows' exponentials or logits, and adds up; see(r, k, x) is shown the vectors of logits.
+    template <class Logits, class Operations, class References, class See>
+    XSOFTMAX_ALWAYS_INLINE void add_up(std::size_t first_row, const leading_lanes<B>& end, const Logits& logits,
+                                       const Operations& operations, const References& references, const See& see)
     {
         // Enough rows at a time to fill the wait for each other's polynomials, few enough for registers and code.
         constexpr std::size_t together = Vectors == 1 ? doubles::size : Vectors == 2 ? 2 : 1;
-        B best(-infinity<T>);
         for (std::size_t h = 0; h < rows / doubles::size; ++h) {
             doubles partial[sum::parts][doubles::size];
             for (std::size_t from = 0; from < doubles::size; from += together) {
@@ -136,7 +140,7 @@ private:
                     for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
                         const B x = window.load_from(row, -infinity<T>);
                         const B e = reference.exponential(x);
-                        best = maximum(best, x);
+                        see(r, k, x);
                         operation.add_up(x, e, reference, window, terms[k]);
                         if constexpr (Operation::counts_winners) winners += count_true<B>(reference.is_maximum(x));
                         if constexpr (Operation::uses_exponentials)
@@ -155,16 +159,6 @@ private:
                 sums_[part][h] = reduce_across(
                     partial[part], [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA { return doubles(a + b); });
         }
-        return best;
-    }
-
-    /// Is no row's sum NaN, or so small that its maximum is too far below the guess?
-    XSOFTMAX_ALWAYS_INLINE bool sums_allow_guess() const
-    {
-        std::size_t good = 0;
-        for (const doubles& of_rows : sums_[0])
-            good += count_true<doubles>(of_rows >= doubles(double(exp_constants<T>::least_sum_of_guess)));
-        return good == rows;
     }
 
     XSOFTMAX_ALWAYS_INLINE void store(const coefficients<B, coefficients_count>& of_rows)
@@ -178,14 +172,16 @@ private:
     XSOFTMAX_ALWAYS_INLINE void finish_rows(std::size_t first_row, const near_maximum<B>& references,
                                             const scale_for<B>& scale, const Operations& operations)
     {
-        alignas(B) T own[rows];
+        alignas(B) T own[rows], rest[rows];
         alignas(B) double lanes[sum::parts][rows];
-        references.own_exponentials().store_aligned(own);
+        const B maxima = B::load_aligned(top_);
+        references.exponential(maxima).store_aligned(own);
+        references.rest(maxima).store_aligned(rest);
         for (std::size_t part = 0; part < sum::parts; ++part)
             for (std::size_t h = 0; h < rows / doubles::size; ++h)
                 sums_[part][h].store_aligned(&lanes[part][h * doubles::size]);
         for (std::size_t r = 0; r < rows; ++r) {
-            row_totals<T, 1> totals{{}, winners_[r], own[r]};
+            row_totals<T, 1> totals{{}, winners_[r], unrounded(own[r], rest[r])};
             if constexpr (sum::parts == 1)
                 totals.sums[0] = lanes[0][r];
             else

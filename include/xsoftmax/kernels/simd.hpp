@@ -89,6 +89,80 @@ XSOFTMAX_ALWAYS_INLINE B where(mask_of<B> condition, B yes, B no)
     return xsimd::select(condition, yes, no);
 }
 
+/// !(x < bound), so also where x is NaN. In one instruction, whose result `kept_where` takes as it is.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE mask_of<B> not_below(B x, B bound)
+{
+    using arch = arch_of<B>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+        return mask_of<B>(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ));
+    else if constexpr (is_avx512<arch>)
+        return mask_of<B>(_mm512_cmp_pd_mask(x, bound, _CMP_NLT_UQ));
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
+        return mask_of<B>(_mm256_cmp_ps(x, bound, _CMP_NLT_UQ));
+    else if constexpr (is_avx<arch>)
+        return mask_of<B>(_mm256_cmp_pd(x, bound, _CMP_NLT_UQ));
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
+        return mask_of<B>(_mm_cmpnlt_ps(x, bound));
+    else if constexpr (is_sse<arch>)
+        return mask_of<B>(_mm_cmpnlt_pd(x, bound));
+    else
+#endif
+        return !(x < bound);
+}
+
+/// `value` where `condition` holds, +0 elsewhere. One instruction for the three or four of a general selection, and none
+/// where AVX-512 puts the mask into the instruction that computes the value.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B kept_where(mask_of<B> condition, B value)
+{
+    using arch = arch_of<B>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+        return B(_mm512_maskz_mov_ps(condition, value));
+    else if constexpr (is_avx512<arch>)
+        return B(_mm512_maskz_mov_pd(condition, value));
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
+        return B(_mm256_and_ps(condition, value));
+    else if constexpr (is_avx<arch>)
+        return B(_mm256_and_pd(condition, value));
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
+        return B(_mm_and_ps(condition, value));
+    else if constexpr (is_sse<arch>)
+        return B(_mm_and_pd(condition, value));
+    else
+#endif
+        return where(condition, value, B(value_of<B>(0)));
+}
+
+/// a·b + c where `condition` holds, +0 elsewhere: g++ 12 does not put the mask into the multiplication by itself, which is
+/// a tenth of an exponential.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B multiply_add_where(mask_of<B> condition, B a, B b, B c)
+{
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch_of<B>> && sizeof(value_of<B>) == 4)
+        return B(_mm512_maskz_fmadd_ps(condition, a, b, c));
+    else if constexpr (is_avx512<arch_of<B>>)
+        return B(_mm512_maskz_fmadd_pd(condition, a, b, c));
+    else
+#endif
+        return kept_where(condition, multiply_add(a, b, c));
+}
+
 /// +0 where `condition` holds, `value` elsewhere. One instruction for the three or four of a general selection.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B zero_where(mask_of<B> condition, B value)
@@ -176,9 +250,33 @@ XSOFTMAX_ALWAYS_INLINE B magnitude(B x)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE value_of<B> first_lane(B x)
 {
-    alignas(B) value_of<B> lanes[B::size];
-    x.store_aligned(lanes);
-    return lanes[0];
+    using arch = arch_of<B>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+        return _mm512_cvtss_f32(x);
+    else if constexpr (is_avx512<arch>)
+        return _mm512_cvtsd_f64(x);
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
+        return _mm256_cvtss_f32(x);
+    else if constexpr (is_avx<arch>)
+        return _mm256_cvtsd_f64(x);
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
+        return _mm_cvtss_f32(x);
+    else if constexpr (is_sse<arch>)
+        return _mm_cvtsd_f64(x);
+    else
+#endif
+    {
+        alignas(B) value_of<B> lanes[B::size];
+        x.store_aligned(lanes);
+        return lanes[0];
+    }
 }
 
 // ---- Loads and stores ------------------------------------------------------------------------------------------------
@@ -206,6 +304,62 @@ template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE void store_whole(Stored* to, B x)
 {
     x.store_unaligned(to);
+}
+
+/// Is a vector stored at `to` aligned?
+template <class B, class Stored>
+XSOFTMAX_ALWAYS_INLINE bool is_aligned(const Stored* to)
+{
+    return reinterpret_cast<std::uintptr_t>(to) % (B::size * sizeof(Stored)) == 0;
+}
+
+/// Writes a vector to an aligned place past the caches: without being read first, and without displacing anything. Ten
+/// times slower where the place is in a cache.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE void stream_whole(value_of<B>* to, B x)
+{
+    using arch = arch_of<B>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+        _mm512_stream_ps(to, x);
+    else if constexpr (is_avx512<arch>)
+        _mm512_stream_pd(to, x);
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
+        _mm256_stream_ps(to, x);
+    else if constexpr (is_avx<arch>)
+        _mm256_stream_pd(to, x);
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
+        _mm_stream_ps(to, x);
+    else if constexpr (is_sse<arch>)
+        _mm_stream_pd(to, x);
+    else
+#endif
+        store_whole(to, x);
+}
+
+/// After stream_whole: whoever sees later stores sees those too.
+XSOFTMAX_ALWAYS_INLINE void end_of_stream()
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
+/// Asks for the cache line at `from`, which need not be there.
+template <class T>
+XSOFTMAX_ALWAYS_INLINE void prefetch(const T* from)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch(from);
+#else
+    static_cast<void>(from);
+#endif
 }
 
 #if defined(__AVX__)
@@ -594,6 +748,112 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine
     }
 }
 
+/// value where sum/2 < own < sum, else 0: without a branch, which random rows would mispredict.
+XSOFTMAX_ALWAYS_INLINE double kept_if_between(double own, double sum, double value)
+{
+#if defined(__SSE2__)
+    const __m128d s = _mm_set_sd(sum), o = _mm_set_sd(own);
+    const __m128d dominates = _mm_and_pd(_mm_cmplt_sd(o, s), _mm_cmpgt_sd(_mm_add_sd(o, o), s));
+    return _mm_cvtsd_f64(_mm_and_pd(dominates, _mm_set_sd(value)));
+#else
+    return own < sum && own + own > sum ? value : 0;
+#endif
+}
+
+/// The smaller of x and 1; NaN where x is. (Which operand a NaN loses to differs between xsimd's versions.)
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B not_above_one(B x)
+{
+    using arch = arch_of<B>;
+    const B one(value_of<B>(1));
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+        return B(_mm512_min_ps(one, x));
+    else if constexpr (is_avx512<arch>)
+        return B(_mm512_min_pd(one, x));
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
+        return B(_mm256_min_ps(one, x));
+    else if constexpr (is_avx<arch>)
+        return B(_mm256_min_pd(one, x));
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
+        return B(_mm_min_ps(one, x));
+    else if constexpr (is_sse<arch>)
+        return B(_mm_min_pd(one, x));
+    else
+#endif
+        return where(x > one, one, x);
+}
+
+/// The value of a lane for which a condition holds, of those in several batches; not defined where it holds for none.
+template <class B>
+class picked_lane {
+    using arch = arch_of<B>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE void look_in(mask_of<B> condition, B x)
+    {
+        values_ = where(condition, x, values_);
+        if constexpr (is_avx512<arch>) found_ = found_ | condition;
+    }
+
+    XSOFTMAX_ALWAYS_INLINE value_of<B> value() const
+    {
+#if defined(__AVX512F__)
+        if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+            return _mm512_cvtss_f32(_mm512_maskz_compress_ps(found_, values_));
+        else if constexpr (is_avx512<arch>)
+            return _mm512_cvtsd_f64(_mm512_maskz_compress_pd(found_, values_));
+        else
+#endif
+            return horizontal_maximum(values_);
+    }
+
+private:
+    B values_ = B(-infinity<value_of<B>>);
+    mask_of<B> found_ = mask_of<B>(false);
+};
+
+/// Bit k tells whether the condition holds in lane k.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE std::uint64_t bits_of_lanes(mask_of<B> condition)
+{
+    using arch = arch_of<B>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
+        return static_cast<std::uint64_t>(static_cast<__mmask16>(condition));
+    else if constexpr (is_avx512<arch>)
+        return static_cast<std::uint64_t>(static_cast<__mmask8>(condition));
+    else
+#endif
+#if defined(__AVX__)
+        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
+        return static_cast<std::uint64_t>(_mm256_movemask_ps(condition));
+    else if constexpr (is_avx<arch>)
+        return static_cast<std::uint64_t>(_mm256_movemask_pd(condition));
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
+        return static_cast<std::uint64_t>(_mm_movemask_ps(condition));
+    else if constexpr (is_sse<arch>)
+        return static_cast<std::uint64_t>(_mm_movemask_pd(condition));
+    else
+#endif
+    {
+        alignas(B) value_of<B> lanes[B::size];
+        where(condition, B(value_of<B>(1)), B(value_of<B>(0))).store_aligned(lanes);
+        std::uint64_t bits = 0;
+        for (std::size_t k = 0; k < B::size; ++k) bits |= std::uint64_t{lanes[k] != 0} << k;
+        return bits;
+    }
+}
+
 /// How many lanes of a condition hold.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
@@ -686,6 +946,29 @@ XSOFTMAX_ALWAYS_INLINE widened<Arch> to_doubles(xsimd::batch<float, Arch> x)
         for (std::size_t k = 0; k < 2 * doubles::size; ++k) lanes[k] = static_cast<double>(narrow[k]);
         return {doubles::load_aligned(lanes), doubles::load_aligned(lanes + doubles::size)};
     }
+}
+
+/// Floats ≥ 0 as doubles that lack a factor of scaled_doubles_factor, in any order of the lanes, for adding up.
+///
+/// On AVX-512 a shift moves sign, exponent and significand to where a double has them, short of the difference between the
+/// exponents' biases; it takes 0.4 of a cycle less a vector than the conversion, which goes through the ports that add. Of
+/// infinity and NaN it makes numbers ≥ 2^128, as are no sums of exponentials.
+template <class Arch>
+inline constexpr double scaled_doubles_factor = is_avx512<Arch> ? 0x1p896 : 1;
+
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE widened<Arch> to_scaled_doubles(xsimd::batch<float, Arch> x)
+{
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<Arch>) {
+        const __m512i pairs = _mm512_castps_si512(x);
+        const __m512i even = _mm512_srli_epi64(_mm512_slli_epi64(pairs, 32), 3);
+        const __m512i odd = _mm512_srli_epi64(_mm512_maskz_mov_epi32(0xaaaa, pairs), 3);
+        return {_mm512_castsi512_pd(even), _mm512_castsi512_pd(odd)};
+    }
+    else
+#endif
+        return to_doubles(x);
 }
 
 /// The other way, rounded.

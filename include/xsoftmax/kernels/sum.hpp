@@ -57,15 +57,6 @@ XSOFTMAX_ALWAYS_INLINE extended reciprocal(extended x)
 XSOFTMAX_ALWAYS_INLINE extended operator-(extended a) { return {-a.high, -a.low}; }
 XSOFTMAX_ALWAYS_INLINE extended operator-(extended a, extended b) { return a + -b; }
 
-/// a/b for a plain divisor that is ordinary: its reciprocal is computed beside the first quotient.
-XSOFTMAX_ALWAYS_INLINE double ratio(double a, float b) { return a / static_cast<double>(b); }
-XSOFTMAX_ALWAYS_INLINE extended ratio(extended a, double b)
-{
-    const double inverse = 1 / b;
-    const double high = a.high / b;
-    return {high, (::fma(-high, b, a.high) + a.low) * inverse};
-}
-
 /// a/b for a plain divisor, also where the quotient overflows.
 XSOFTMAX_ALWAYS_INLINE extended quotient(extended a, double b)
 {
@@ -95,6 +86,9 @@ using wide = std::conditional_t<sizeof(T) == 4, double, extended>;
 XSOFTMAX_ALWAYS_INLINE double to_double(double x) { return x; }
 XSOFTMAX_ALWAYS_INLINE double to_double(extended x) { return x.high + x.low; }
 
+XSOFTMAX_ALWAYS_INLINE double leading(double x) { return x; }
+XSOFTMAX_ALWAYS_INLINE double leading(extended x) { return x.high; }
+
 XSOFTMAX_ALWAYS_INLINE constexpr extended to_extended(double x) { return {x, 0}; }
 XSOFTMAX_ALWAYS_INLINE constexpr extended to_extended(extended x) { return x; }
 
@@ -113,6 +107,20 @@ XSOFTMAX_ALWAYS_INLINE constexpr wide<T> wide_from(double x)
     return wide_from<T>(extended{x, 0});
 }
 
+/// sum + rest, where rest is small.
+XSOFTMAX_ALWAYS_INLINE double plus_rest(double sum, double rest) { return sum + rest; }
+XSOFTMAX_ALWAYS_INLINE extended plus_rest(extended sum, double rest) { return {sum.high, sum.low + rest}; }
+
+/// high + low
+template <class T>
+XSOFTMAX_ALWAYS_INLINE constexpr wide<T> unrounded(T high, T low)
+{
+    if constexpr (sizeof(T) == 4)
+        return static_cast<double>(high) + static_cast<double>(low);
+    else
+        return {high, low};
+}
+
 /// A factor in twice the precision of T, so that a product with it is as good as a division.
 template <class T>
 struct split {
@@ -128,6 +136,18 @@ XSOFTMAX_ALWAYS_INLINE constexpr split<T> split_into(wide<T> x)
     }
     else
         return {x.high, x.low};
+}
+
+/// The same for a reciprocal that a product is to be exactly 1 with.
+template <class T>
+XSOFTMAX_ALWAYS_INLINE split<T> split_reciprocal(wide<T> inverse)
+{
+    if constexpr (sizeof(T) == 4) {
+        const double high = float_part(inverse);
+        return {static_cast<T>(high), static_cast<T>(inverse - high)};
+    }
+    else
+        return {inverse.high, inverse.low};
 }
 
 /// x·factor, as good as a division: only the result is rounded.
@@ -171,52 +191,58 @@ struct by_reciprocal {
     template <class T>
     XSOFTMAX_ALWAYS_INLINE static coefficients<T, 2> of(wide<T> sum)
     {
-        if constexpr (sizeof(T) == 4) {
-            const double inverse = reciprocal(sum);
-            const double high = float_part(inverse);
-            return {static_cast<T>(high), static_cast<T>(inverse - high)};
-        }
-        else {
-            const extended inverse = reciprocal(sum);
-            return {inverse.high, inverse.low};
-        }
+        const split<T> inverse = split_reciprocal<T>(reciprocal(sum));
+        return {inverse.high, inverse.low};
     }
 
-    /// Of the float rows whose sums are the lanes of two batches of doubles.
+    /// Of the float rows whose sums are the lanes of two batches of doubles; corrected as in softmax_operation::finish.
     template <class B, class Doubles>
-    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const Doubles (&sums)[1][2])
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const Doubles (&sums)[1][2], B own, B rest)
     {
+        const auto owns = to_doubles(own), rests = to_doubles(rest);
+        const Doubles sum[2] = {corrected(sums[0][0], sums[0][0], owns.low, rests.low),
+                                corrected(sums[0][1], sums[0][1], owns.high, rests.high)};
         const Doubles one(1.0);
-        const Doubles inverse[2] = {one / sums[0][0], one / sums[0][1]};
+        const Doubles inverse[2] = {one / sum[0], one / sum[1]};
         const Doubles high[2] = {float_part(inverse[0]), float_part(inverse[1])};
         return {to_floats<arch_of<B>>({high[0], high[1]}),
                 to_floats<arch_of<B>>({inverse[0] - high[0], inverse[1] - high[1]})};
     }
 
-    /// Of the double rows whose sums are the lanes of sums[0][0] + sums[1][0].
+    /// Of the double rows whose sums are the lanes of sums[0][0] + sums[1][0], likewise.
     template <class B>
-    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const B (&sums)[2][1])
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const B (&sums)[2][1], B own, B rest)
     {
         const B a = sums[0][0], b = sums[1][0];
         if constexpr (has_fused_multiply_add<arch_of<B>>) {
-            // reciprocal(two_sum(a, b)), step by step.
+            // reciprocal(plus_rest(two_sum(a, b), …)), step by step.
             const B sum = a + b;
             const B b_seen = sum - a;
-            const B rest = (a - (sum - b_seen)) + (b - b_seen);
+            const B low = corrected(B((a - (sum - b_seen)) + (b - b_seen)), sum, own, rest);
             const B one(1.0), high = one / sum;
-            return {high, (multiply_add(-high, sum, one) - high * rest) * high};
+            return {high, (multiply_add(-high, sum, one) - high * low) * high};
         }
         else {
-            alignas(B) double as[B::size], bs[B::size], high[B::size], low[B::size];
+            alignas(B) double as[B::size], bs[B::size], owns[B::size], rests[B::size], high[B::size], low[B::size];
             a.store_aligned(as);
             b.store_aligned(bs);
+            own.store_aligned(owns);
+            rest.store_aligned(rests);
             for (std::size_t k = 0; k < B::size; ++k) {
-                const extended inverse = reciprocal(two_sum(as[k], bs[k]));
+                const extended sum = two_sum(as[k], bs[k]);
+                const extended inverse = reciprocal(plus_rest(sum, kept_if_between(owns[k], sum.high, rests[k])));
                 high[k] = inverse.high;
                 low[k] = inverse.low;
             }
             return {B::load_aligned(high), B::load_aligned(low)};
         }
+    }
+
+    /// x + rest where sum/2 < own < sum.
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE static B corrected(B x, B sum, B own, B rest)
+    {
+        return x + kept_where(own < sum, kept_where(own + own > sum, rest));
     }
 
     template <class B>
@@ -313,6 +339,42 @@ private:
     using doubles = xsimd::batch<double, arch_of<B>>;
     doubles first_ = doubles(0.0);   // float: the lower lanes; double: the sums
     doubles second_ = doubles(0.0);  // float: the upper lanes; double: what rounding took from the sums
+};
+
+/// The running sum of a sweep over exponentials (terms in [0, 2^119], or NaN), lanes in any order.
+template <class B>
+class exponential_sum_of {
+    using arch = arch_of<B>;
+    using doubles = xsimd::batch<double, arch>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE void add(B x)
+    {
+        if constexpr (sizeof(value_of<B>) == 4) {
+            const auto halves = to_scaled_doubles(x);
+            first_ = first_ + halves.low;
+            second_ = second_ + halves.high;
+        }
+        else
+            sum_.add(x);
+    }
+
+    XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
+    {
+        if constexpr (sizeof(value_of<B>) == 4) {
+            const double sum = horizontal_sum(first_ + second_) * scaled_doubles_factor<arch>;
+            return sum < 0x1p127 ? sum : not_a_number<double>;
+        }
+        else
+            return sum_.total();
+    }
+
+private:
+    struct none {};
+
+    doubles first_ = doubles(0.0);
+    doubles second_ = doubles(0.0);
+    [[no_unique_address]] std::conditional_t<sizeof(value_of<B>) == 4, none, sum_of<B>> sum_;
 };
 
 }  // namespace xsoftmax::kernels

@@ -6,7 +6,7 @@
 #include "operations.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
-#include "three_pass.hpp"
+#include "long_row.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {

@@ -1,0 +1,203 @@
+/// How close to the machine: each shape against what bounds it (the bare exponential map, memcpy, a plain loop over
+/// xsimd::exp, softmax itself), with the ratio that the library aims at.
+///
+///     xsoftmax_limits [part of a line's name]     a table, in a minute
+///
+/// The calls of a line take turns, and the least time of each counts: machines are shared, and what slows one call down
+/// is not the call's.
+
+#include "data.hpp"
+#include "naive_xsimd.hpp"
+
+#include <xsoftmax/xsoftmax.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using call = std::function<void()>;
+
+/// Keeps a value, and all memory, from being optimised away.
+template <class T>
+void keep(const T& value)
+{
+    asm volatile("" : : "r"(&value) : "memory");
+}
+
+double seconds_of(const call& measured, int times)
+{
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < times; ++i) measured();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// The least time of each of two calls that take turns, in ns.
+std::array<double, 2> least_times(const std::array<call, 2>& calls)
+{
+    std::array<int, 2> times{};
+    for (std::size_t k = 0; k < 2; ++k) {
+        calls[k]();
+        const double once = std::max(seconds_of(calls[k], 1), 1e-8);
+        times[k] = std::clamp(static_cast<int>(100e-6 / once), 1, 20000);
+    }
+    std::array<double, 2> least{1e30, 1e30};
+    const double begin = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    for (int round = 0; round < 15 || (round < 2000 && std::chrono::duration<double>(
+                                                           std::chrono::steady_clock::now().time_since_epoch())
+                                                               .count() < begin + 0.4);
+         ++round)
+        for (std::size_t k = 0; k < 2; ++k)
+            least[k] = std::min(least[k], seconds_of(calls[k], times[k]) * 1e9 / times[k]);
+    return least;
+}
+
+class limits {
+public:
+    explicit limits(std::string_view filter) : filter_(filter)
+    {
+        std::printf("%-38s %-22s %10s %10s %7s %7s\n", "", "against", "ns", "its ns", "ratio", "aim");
+    }
+
+    /// `count`: what a time is given for, of elements or rows.
+    void line(const std::string& name, const char* limit, std::size_t count, double aim, const call& ours,
+              const call& its) const
+    {
+        if (name.find(filter_) == std::string::npos) return;
+        const auto least = least_times({ours, its});
+        const double each = static_cast<double>(count);
+        std::printf("%-38s %-22s %10.4f %10.4f %7.3f %7.2f%s\n", name.c_str(), limit, least[0] / each, least[1] / each,
+                    least[0] / least[1], aim, least[0] / least[1] > aim ? "  *" : "");
+        std::fflush(stdout);
+    }
+
+private:
+    std::string filter_;
+};
+
+template <class T>
+struct operands {
+    benchmarks::aligned_vector<T> in, out;
+    explicit operands(std::size_t n) : in(benchmarks::normal_logits<T>(n)), out(n) {}
+};
+
+/// Loads, takes the exponential, stores: nothing else.
+template <class T>
+[[gnu::noinline]] void exponential_map(const T* in, T* out, std::size_t n)
+{
+    using namespace xsoftmax::kernels;
+    using B = xsimd::batch<T>;
+    const auto unit = scale_for<B>::make(1, 1);
+    const near_maximum<B> reference(T(0), unit);
+    for_each_window<B>(
+        n,
+        [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+            B e[block_size];
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k)
+                e[k] = reference.exponential(load_whole<B>(in + i + k * B::size));
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k) store_whole(out + i + k * B::size, e[k]);
+        },
+        [&](auto w) XSOFTMAX_INLINE_LAMBDA { w.store_to(out, reference.exponential(w.load_from(in, T(0)))); });
+}
+
+template <class T>
+[[gnu::noinline]] void xsimd_exponential_map(const T* in, T* out, std::size_t n)
+{
+    using B = xsimd::batch<T>;
+    for (std::size_t i = 0; i + B::size <= n; i += B::size)
+        xsimd::exp(B::load_unaligned(in + i)).store_unaligned(out + i);
+}
+
+template <class T>
+void run(const limits& table, const char* type)
+{
+    constexpr bool is_float = sizeof(T) == 4;
+    constexpr bool is_avx512 = xsoftmax::kernels::is_avx512<xsimd::default_arch>;
+    constexpr bool has_fma = xsoftmax::kernels::has_fused_multiply_add<xsimd::default_arch>;
+    const std::string t = std::string(" ") + type;
+    {
+        operands<T> d(4096);
+        table.line("exponential map 4096" + t, "xsimd::exp map", 4096, 0.65,
+                   [&] { exponential_map(d.in.data(), d.out.data(), d.in.size()); keep(d.out); },
+                   [&] { xsimd_exponential_map(d.in.data(), d.out.data(), d.in.size()); keep(d.out); });
+        const double aim = is_avx512 ? (is_float ? 0.5 : 0.65) : has_fma ? 0.52 : 0.6;
+        table.line("softmax 4096" + t, "plain xsimd::exp loop", 4096, aim,
+                   [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); },
+                   [&] { benchmarks::naive_xsimd::softmax<T>(d.in, d.out); keep(d.out); });
+    }
+    for (const auto& [n, aim] : {std::pair<std::size_t, double>{1000, 2.3}, {4096, 1.8}, {32000, 1.8}, {1 << 20, 2.1}}) {
+        operands<T> d(n);
+        table.line("softmax " + std::to_string(n) + t, "exponential map", n, aim,
+                   [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); },
+                   [&] { exponential_map(d.in.data(), d.out.data(), n); keep(d.out); });
+    }
+    for (const auto& [rows, n] : {std::pair<std::size_t, std::size_t>{64, 1024}, {16, 4096}}) {
+        operands<T> d(rows * n);
+        table.line("softmax " + std::to_string(rows) + "x" + std::to_string(n) + t, "exponential map", rows * n, 1.5,
+                   [&] {
+                       xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
+                                         xsoftmax::matrix_view<T>(d.out.data(), rows, n));
+                       keep(d.out);
+                   },
+                   [&] { exponential_map(d.in.data(), d.out.data(), rows * n); keep(d.out); });
+    }
+    for (const auto& [rows, n, ns] : {std::tuple<std::size_t, std::size_t, double>{4096, 10, 2.6}, {4096, 16, 3.0},
+                                      {1024, 32, 5}, {512, 64, 9}, {256, 128, 17}}) {
+        operands<T> d(rows * n), map(4096);
+        // In proportion to 0.063 ns an element of the map.
+        table.line("softmax " + std::to_string(rows) + "x" + std::to_string(n) + t + ", a row", "row of map / 4096", rows, ns / (0.063 * 4096) * rows,
+                   [&] {
+                       xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
+                                         xsoftmax::matrix_view<T>(d.out.data(), rows, n));
+                       keep(d.out);
+                   },
+                   [&] { exponential_map(map.in.data(), map.out.data(), 4096); keep(map.out); });
+    }
+    for (const auto& [n, ns] : {std::pair<std::size_t, double>{8, 10}, {16, 10}, {64, 17}, {128, 25}}) {
+        operands<T> d(n), map(4096);
+        table.line("one call " + std::to_string(n) + t, "map of 4096", 1, ns / (0.063 * 4096),
+                   [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); },
+                   [&] { exponential_map(map.in.data(), map.out.data(), 4096); keep(map.out); });
+    }
+    {
+        operands<T> d(4096);
+        const auto softmax = [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); };
+        table.line("log_softmax 4096" + t, "softmax", 4096, 1.25, [&] { xsoftmax::log_softmax(d.in, d.out); keep(d.out); },
+                   softmax);
+        table.line("log_sum_exp 4096" + t, "softmax", 4096, 0.9, [&] { keep(xsoftmax::log_sum_exp(d.in)); }, softmax);
+        table.line("cross-entropy + gradient 4096" + t, "softmax", 4096, 1.25,
+                   [&] { keep(xsoftmax::softmax_cross_entropy(d.in, 7, d.out)); }, softmax);
+        table.line("cross-entropy 4096" + t, "softmax", 4096, 0.9, [&] { keep(xsoftmax::softmax_cross_entropy(d.in, 7)); },
+                   softmax);
+    }
+    for (const auto& [rows, n, aim] : {std::tuple<std::size_t, std::size_t, double>{16384, 1024, 0.85}, {512, 32000, 1.1},
+                                       {1, 1 << 24, 1.35}}) {
+        operands<T> d(rows * n);
+        table.line("softmax " + std::to_string(rows) + "x" + std::to_string(n) + t, "memcpy", rows * n, aim,
+                   [&] {
+                       xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
+                                         xsoftmax::matrix_view<T>(d.out.data(), rows, n));
+                       keep(d.out);
+                   },
+                   [&] { std::memcpy(d.out.data(), d.in.data(), rows * n * sizeof(T)); keep(d.out); });
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    std::printf("%s, %zu floats a vector\n", xsimd::default_arch::name(), xsimd::batch<float>::size);
+    const limits table(argc > 1 ? argv[1] : "");
+    run<float>(table, "float");
+    if (argc < 3) run<double>(table, "double");
+}

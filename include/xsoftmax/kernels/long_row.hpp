@@ -1,0 +1,406 @@
+#pragma once
+
+/// One row in three sweeps: the maximum; the exponentials and their sums; the results.
+///
+/// Written once over operations (operations.hpp), architectures and element types.
+
+#include "compiler.hpp"
+#include "exp.hpp"
+#include "operations.hpp"
+#include "simd.hpp"
+#include "sum.hpp"
+#include "windows.hpp"
+
+namespace xsoftmax::kernels {
+
+/// The largest element; −inf for an empty row. Undefined where the row holds a NaN: the sums find it.
+template <class B, class T>
+XSOFTMAX_ALWAYS_INLINE value_of<B> row_maximum(const T* logits, std::size_t n)
+{
+    B best(-infinity<value_of<B>>);
+    if (n >= block_size * B::size) {
+        B tops[4] = {best, best, best, best};
+        std::size_t i = 0;
+        for (; n - i >= block_size * B::size; i += block_size * B::size) {
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k)
+                tops[k % 4] = maximum(tops[k % 4], load_whole<B>(logits + i + k * B::size));
+        }
+        best = maximum(maximum(tops[0], tops[1]), maximum(tops[2], tops[3]));
+        logits += i;
+        n -= i;
+    }
+    for_each_window<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        best = maximum(best, window.load_from(logits, -infinity<value_of<B>>));
+    });
+    return horizontal_maximum(best);
+}
+
+template <class T>
+XSOFTMAX_COLD bool contains_nan(const T* row, std::size_t n)
+{
+    for (std::size_t i = 0; i < n; ++i)
+        if (!(row[i] == row[i])) return true;
+    return false;
+}
+
+template <class T>
+XSOFTMAX_COLD void fill(T* row, std::size_t n, T value)
+{
+    for (std::size_t i = 0; i < n; ++i) row[i] = value;
+}
+
+/// A row without a finite maximum: NaN wherever something is written.
+template <class Operation, class T>
+XSOFTMAX_ALWAYS_INLINE void undefined_row(Operation& operation, const T* logits, std::size_t n, double maximum)
+{
+    operation.undefined(contains_nan(logits, n) ? not_a_number<double> : maximum);
+    if constexpr (Operation::writes) fill(operation.output, n, not_a_number<T>);
+}
+
+/// Σ_k terms[k][j] as a tree. Count is at most block_size.
+template <std::size_t Count, std::size_t From = 0, class B, std::size_t Rows, std::size_t Sums>
+XSOFTMAX_ALWAYS_INLINE B tree_sum(const B (&terms)[Rows][Sums], std::size_t j)
+{
+    if constexpr (Count == 1)
+        return terms[From][j];
+    else
+        return tree_sum<Count / 2, From>(terms, j) + tree_sum<Count - Count / 2, From + Count / 2>(terms, j);
+}
+
+/// A row's exponentials, of which a part at the end is not to be asked for.
+template <class B>
+struct stored_exponentials {
+    const value_of<B>* from;
+
+    XSOFTMAX_ALWAYS_INLINE B operator()(whole_window<B> window) const { return load_whole<B>(from + window.at); }
+    XSOFTMAX_ALWAYS_INLINE value_of<B> element(std::size_t i) const { return from[i]; }
+};
+
+template <class B, class T, class Reference>
+struct computed_exponentials {
+    const T* logits;
+    Reference reference;
+
+    XSOFTMAX_ALWAYS_INLINE B operator()(whole_window<B> window) const
+    {
+        return reference.exponential(load_whole<B>(logits + window.at));
+    }
+
+    XSOFTMAX_ALWAYS_INLINE value_of<B> element(std::size_t i) const
+    {
+        return first_lane(reference.exponential(B(static_cast<value_of<B>>(logits[i]))));
+    }
+};
+
+/// First sweep: exponentials relative to `Reference`, which wait at `to` if they are stored, and their sums.
+///
+/// A block is added in a tree in the row's own type before it meets the running sum: sums in double, or in pairs of doubles,
+/// of every vector would cost a third of the sweep. The tree's three roundings count only where a few elements make up
+/// most of the row, and are given back there (mend).
+template <class B, bool Stores, bool FindsMaximum, class Operation, class T, class Reference>
+class exponential_sweep {
+    using C = value_of<B>;
+    static constexpr std::size_t sums = Operation::sums;
+
+public:
+    /// The trees of the row's blocks are kept at `trees`, unless that is null.
+    XSOFTMAX_ALWAYS_INLINE exponential_sweep(const Operation& operation, const T* logits, T* to,
+                                             const Reference& reference, C* trees = nullptr)
+        : operation_(operation), logits_(logits), to_(to), reference_(reference), trees_(trees)
+    {
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void block(std::size_t i)
+    {
+        B kept[block_size];
+        compute(i, kept);
+        store(i, kept);
+    }
+
+    /// A block's exponentials, not yet stored.
+    XSOFTMAX_ALWAYS_INLINE void compute(std::size_t i, B (&kept)[block_size])
+    {
+        B terms[block_size][sums];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < block_size; ++k)
+            kept[k] = terms_of(whole_window<B>{i + k * B::size}, terms[k], tops_[k % 2]);
+        XSOFTMAX_UNROLL
+        for (std::size_t j = 0; j < Operation::exponential_sums; ++j) {
+            const B tree = tree_sum<block_size>(terms, j);
+            exponentials_[j].add(tree);
+            if constexpr (Operation::any_reference)
+                if (trees_ != nullptr) tree.store_aligned(trees_ + i / block_size);
+        }
+        XSOFTMAX_UNROLL
+        for (std::size_t j = Operation::exponential_sums; j < sums; ++j) {
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; k += 2) others(j).add(terms[k][j] + terms[k + 1][j]);
+        }
+    }
+
+    /// All stores of a block after all its loads: a load waits for an earlier store whose address agrees in the last 12
+    /// bits, and rows are often allocated a multiple of a page apart.
+    XSOFTMAX_ALWAYS_INLINE void store(std::size_t i, const B (&kept)[block_size]) const
+    {
+        if constexpr (Stores) {
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k) store_whole(to_ + i + k * B::size, kept[k]);
+        }
+    }
+
+    template <class Window>
+    XSOFTMAX_ALWAYS_INLINE void single(Window window)
+    {
+        B terms[sums];
+        const B kept = terms_of(window, terms, tops_[0]);
+        // A part stored and loaded again at another width stalls for 20 ns, so the ragged end stays in a register.
+        if constexpr (std::is_same_v<Window, part_window<B>>)
+            end_ = kept;
+        else if constexpr (Stores)
+            window.store_to(to_, kept);
+        XSOFTMAX_UNROLL
+        for (std::size_t j = 0; j < Operation::exponential_sums; ++j) exponentials_[j].add(terms[j]);
+        XSOFTMAX_UNROLL
+        for (std::size_t j = Operation::exponential_sums; j < sums; ++j) others(j).add(terms[j]);
+    }
+
+    /// What has been added up. `own` is not.
+    XSOFTMAX_ALWAYS_INLINE row_totals<C, sums> totals() const
+    {
+        row_totals<C, sums> result;
+        XSOFTMAX_UNROLL
+        for (std::size_t j = 0; j < Operation::exponential_sums; ++j) result.sums[j] = exponentials_[j].total();
+        XSOFTMAX_UNROLL
+        for (std::size_t j = Operation::exponential_sums; j < sums; ++j)
+            result.sums[j] = others_[j - Operation::exponential_sums].total();
+        result.winners = winners_;
+        return result;
+    }
+
+    /// The largest element, if it was looked for. Undefined where the row holds a NaN.
+    XSOFTMAX_ALWAYS_INLINE C top() const { return horizontal_maximum(maximum(tops_[0], tops_[1])); }
+
+    /// What was kept of the ragged end, or 0.
+    XSOFTMAX_ALWAYS_INLINE B end() const { return end_; }
+
+    /// The exponentials, as they were. (By value: out of registers and into memory goes what anything points to.)
+    XSOFTMAX_ALWAYS_INLINE auto exponentials() const
+    {
+        if constexpr (Stores)
+            return stored_exponentials<B>{to_};
+        else
+            return computed_exponentials<B, T, Reference>{logits_, reference_};
+    }
+
+    /// The same, the ragged end too, which is not stored.
+    template <class Window>
+    XSOFTMAX_ALWAYS_INLINE B kept(Window window) const
+    {
+        if constexpr (std::is_same_v<Window, part_window<B>>)
+            return end_;
+        else
+            return exponentials()(window);
+    }
+
+private:
+    static constexpr std::size_t plain_sums = sums - Operation::exponential_sums;
+
+    XSOFTMAX_ALWAYS_INLINE sum_of<B>& others(std::size_t j) { return others_[j - Operation::exponential_sums]; }
+
+    template <class Window>
+    XSOFTMAX_ALWAYS_INLINE B terms_of(Window window, B* terms, B& top)
+    {
+        const B x = window.load_from(logits_, -infinity<C>);
+        if constexpr (FindsMaximum) top = maximum(top, x);
+        const B e = reference_.exponential(x);
+        operation_.add_up(x, e, reference_, window, terms);
+        if constexpr (Operation::counts_winners) winners_ += count_true<B>(reference_.is_maximum(x));
+        if constexpr (Operation::uses_exponentials)
+            return operation_.kept(x, e, reference_);
+        else
+            return e;
+    }
+
+    const Operation& operation_;
+    const T* logits_;
+    T* to_;
+    const Reference& reference_;
+    C* trees_;
+    exponential_sum_of<B> exponentials_[Operation::exponential_sums];
+    sum_of<B> others_[plain_sums == 0 ? 1 : plain_sums];
+    B tops_[2] = {B(-infinity<C>), B(-infinity<C>)};
+    B end_ = B(C(0));
+    std::size_t winners_ = 0;
+};
+
+/// Last sweep: what kept(window) gives, an exponential or a logit, becomes result(kept, window).
+template <class B, bool Blocks = true, class T, class Kept, class Result>
+XSOFTMAX_ALWAYS_INLINE void write_results(T* output, std::size_t n, const Kept& kept, const Result& result)
+{
+    for_each_window<B, Blocks>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        window.store_to(output, result(kept(window), window));
+    });
+}
+
+/// Brings back to 1 what is above.
+template <class B, class T>
+XSOFTMAX_COLD void bound_by_one(T* row, std::size_t n)
+{
+    for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        window.store_to(row, not_above_one(window.load_from(row, value_of<B>(0))));
+    });
+}
+
+/// The share of a row's sum from which on the roundings of a block's tree count: a quarter of it in one lane.
+inline constexpr double heavy_share = 0.125;
+
+/// How many blocks' trees are kept for that.
+inline constexpr std::size_t most_trees = 64;
+
+/// What the trees of up to most_trees blocks have lost in lanes that are a heavy share of the row's sum.
+template <class B, class Exponentials>
+XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> lost_in_heavy_lanes(const value_of<B>* trees, std::size_t blocks, B heavy,
+                                                             std::size_t first_block, const Exponentials& exponentials)
+{
+    using T = value_of<B>;
+    constexpr std::size_t at_once = 64 / B::size;
+    auto lost = wide_from<T>(0.0);
+    for (std::size_t b = 0; b < blocks; b += at_once) {
+        std::uint64_t bits = 0;
+        for (std::size_t k = 0; k < at_once && b + k < blocks; ++k)
+            bits |= bits_of_lanes<B>(B::load_aligned(trees + (b + k) * B::size) >= heavy) << (k * B::size);
+        for (; bits != 0; bits &= bits - 1) {
+            const auto found = static_cast<std::size_t>(std::countr_zero(bits)) + b * B::size;
+            const std::size_t block = found / B::size + first_block, lane = found % B::size;
+            auto exact = wide_from<T>(static_cast<double>(-trees[found]));
+            for (std::size_t k = 0; k < block_size; ++k)
+                exact = exact + wide_from<T>(static_cast<double>(exponentials.element((block * block_size + k) * B::size + lane)));
+            lost = lost + exact;
+        }
+    }
+    return lost;
+}
+
+/// The same of a row whose trees have not been kept: 0.6 cycles a vector, if the exponentials have.
+template <class B, class Exponentials>
+XSOFTMAX_NEVER_INLINE wide<value_of<B>> lost_in_heavy_lanes_of_row(B heavy, std::size_t n, Exponentials exponentials)
+{
+    alignas(B) value_of<B> trees[most_trees * B::size];
+    auto lost = wide_from<value_of<B>>(0.0);
+    const std::size_t blocks = n / (block_size * B::size);
+    for (std::size_t first = 0; first < blocks; first += most_trees) {
+        const std::size_t count = blocks - first < most_trees ? blocks - first : most_trees;
+        for (std::size_t b = 0; b < count; ++b) {
+            B e[block_size][1];
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; ++k)
+                e[k][0] = exponentials(whole_window<B>{((first + b) * block_size + k) * B::size});
+            tree_sum<block_size>(e, 0).store_aligned(trees + b * B::size);
+        }
+        lost = lost + lost_in_heavy_lanes(trees, count, heavy, first, exponentials);
+    }
+    return lost;
+}
+
+/// Completes the totals of a row with this maximum, whose exponentials have been added up in trees: what those have lost is
+/// given back, and a row with a heavy element gets its own exponential, whose polynomial the others need not wait for.
+template <class B, class Maximum, class Exponentials>
+XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B> top, std::size_t n,
+                                 const Maximum& maximum, const value_of<B>* trees, const Exponentials& exponentials)
+{
+    using T = value_of<B>;
+    const double sum = leading(totals.sums[0]);
+    const double share = static_cast<double>(maximum.rough_exponential(top)) * 1.5;
+    totals.own = wide_from<T>(0.0);
+    const B heavy(static_cast<T>(sum * heavy_share));
+    const std::size_t blocks = n / (block_size * B::size);
+    if (trees != nullptr && blocks <= most_trees)
+        // Without asking for the share first, which random rows would mispredict.
+        totals.sums[0] = totals.sums[0] + lost_in_heavy_lanes(trees, blocks, heavy, 0, exponentials);
+    else if (share > sum * heavy_share)
+        totals.sums[0] = totals.sums[0] + lost_in_heavy_lanes_of_row<B>(heavy, n, exponentials);
+    if (share > sum / 2) totals.own = maximum.precise_exponential(top);
+}
+
+/// The second and third sweep.
+template <class B, class Operation, class T, class Maximum>
+XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const T* logits, std::size_t n,
+                                                     const Maximum& maximum)
+{
+    using C = value_of<B>;
+    constexpr bool common = std::is_same_v<C, T>;
+    // Exponentials wait in the output for the last sweep, unless its type cannot hold what was computed.
+    constexpr bool stores = Operation::uses_exponentials && common;
+    T* output = nullptr;
+    if constexpr (Operation::writes) output = operation.output;
+    exponential_sweep<B, stores, false, Operation, T, Maximum> sweep(operation, logits, output, maximum);
+    for_each_window<B, common>(
+        n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { sweep.block(i); },
+        [&](auto window) XSOFTMAX_INLINE_LAMBDA { sweep.single(window); });
+    auto totals = sweep.totals();
+    const C top = static_cast<C>(maximum.value());
+    if constexpr (Operation::any_reference)
+        mend<B>(totals, top, n, maximum, static_cast<const C*>(nullptr), sweep.exponentials());
+    else
+        totals.own = maximum.precise_exponential(top);
+    if constexpr (!Operation::writes)
+        operation.template finish<C>(totals, maximum);
+    else {
+        const auto row_coefficients = operation.template finish<C>(totals, maximum);
+        const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum);
+        const auto kept = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            if constexpr (stores)
+                return sweep.kept(window);
+            else {
+                const B x = window.load_from(logits, -infinity<C>);
+                if constexpr (Operation::uses_exponentials)
+                    return operation.kept(x, maximum.exponential(x), maximum);
+                else
+                    return x;
+            }
+        };
+        write_results<B, common>(output, n, kept, result);
+        if constexpr (Operation::any_reference)
+            if (Operation::template exceeds_one<B>(totals.own, row_coefficients)) [[unlikely]]
+                bound_by_one<B>(output, n);
+    }
+    operation.complete();
+}
+
+/// A row whose maximum is far from 0 or not finite, or whose temperature is not ordinary.
+template <class C, class Arch, class Operation, class T>
+XSOFTMAX_COLD void far_row(Operation& operation, const T* logits, std::size_t n, double temperature, C maximum)
+{
+    using B = xsimd::batch<C, Arch>;
+    if (!(maximum - maximum == 0)) return undefined_row(operation, logits, n, static_cast<double>(maximum));
+    const auto scale = scale_for<B>::make(temperature, far_unit<C>(temperature));
+    // Rows of float that are computed in double have digits to spare.
+    if constexpr (std::is_same_v<T, double>)
+        if (!is_ordinary<C>(temperature) && scale.is_near(maximum * scale.unit))
+            return exponentials_and_results<B>(operation, logits, n, lifted_near_maximum<B>(maximum, scale));
+    exponentials_and_results<B>(operation, logits, n, far_maximum<B>(maximum, scale));
+}
+
+/// A row of T at an ordinary temperature, computed in T.
+template <class Arch, class Operation, class T>
+XSOFTMAX_NEVER_INLINE void three_pass(Operation& operation, const T* logits, std::size_t n, double temperature)
+{
+    using B = xsimd::batch<T, Arch>;
+    const auto scale = scale_for<B>::make(temperature, 1);
+    const T maximum = row_maximum<B>(logits, n);
+    if (!scale.is_near(maximum)) [[unlikely]]
+        return far_row<T, Arch>(operation, logits, n, temperature, maximum);
+    exponentials_and_results<B>(operation, logits, n, near_maximum<B>(maximum, scale));
+}
+
+/// A row of T at any temperature > 0, computed in double.
+template <class Arch, class Operation, class T>
+XSOFTMAX_ALWAYS_INLINE void three_pass_in_double(Operation& operation, const T* logits, std::size_t n,
+                                                 double temperature)
+{
+    const double maximum = row_maximum<xsimd::batch<double, Arch>>(logits, n);
+    far_row<double, Arch>(operation, logits, n, temperature, maximum);
+}
+
+}  // namespace xsoftmax::kernels
