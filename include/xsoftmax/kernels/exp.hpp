@@ -37,6 +37,8 @@ struct exp_constants<float> {
     /// How far a guess at the maximum may be off (is_good_guess): the sum of 2^24 exponentials is then below 2^119, so that
     /// the low part of its reciprocal is still normal, and nothing above the smallest denormal is cut off.
     static constexpr float guess_limit = 20;
+    /// The sum of a row of up to 128 elements tells that its maximum is not too far below the guess.
+    static constexpr float least_sum_of_guess = 0x1p43f;
     /// 1.5·2^23: adding it to a small number rounds that to an integer, which its low bits then hold.
     static constexpr float round_to_integer = 0x1.8p23f;
     static constexpr float round_to_even_integer = 0x1.8p24f;
@@ -213,14 +215,6 @@ struct temperature_scale {
         return off * off <= guess_limit() * guess_limit();
     }
 
-    /// The same for each of a batch of maxima.
-    template <class B>
-    XSOFTMAX_ALWAYS_INLINE bool are_good_guesses(T guess, B tops) const
-    {
-        const B off = tops - B(guess);
-        return count_true<B>(off * off <= B(guess_limit() * guess_limit())) == B::size;
-    }
-
     /// How far it may be off.
     XSOFTMAX_ALWAYS_INLINE T guess_limit() const
     {
@@ -338,6 +332,7 @@ template <class B>
 struct exponential_parts {
     B fraction;  ///< 2^(r/steps), or with a table what it, and the entry's residual, add to 1
     B power;     ///< 2^(n/steps + stored_exponent)
+    B excess;    ///< without a table: what rounding took from the fraction
 
     /// With `offset` = exponent_base, or that many steps less.
     XSOFTMAX_ALWAYS_INLINE static exponential_parts of(B x, B offset, const scale_for<B>& scale)
@@ -346,45 +341,20 @@ struct exponential_parts {
         constexpr std::size_t steps = exp2_steps<B>;
         const B counted = multiply_add(x, B(scale.log2_e_over.high), offset);
         const B r = reduced(x, offset - counted, scale);
-        if constexpr (steps == 1)
-            return {multiply_add(exp2_slope<1>(r), r, B(T(1))), into_exponent(counted)};
+        if constexpr (steps == 1) {
+            const B one(T(1)), slope = exp2_slope<1>(r), fraction = multiply_add(slope, r, one);
+            return {fraction, into_exponent(counted), multiply_add(slope, r, one - fraction)};
+        }
         else {
             constexpr auto& table = exp2_table_of<T, steps>;
             return {multiply_add(exp2_slope<steps>(r), r, look_up(table.residuals, counted)),
-                    add_bits(look_up(table.powers, counted), into_exponent(counted))};
+                    add_bits(look_up(table.powers, counted), into_exponent(counted)), B(T(0))};
         }
     }
 
     XSOFTMAX_ALWAYS_INLINE static exponential_parts of(B x, const scale_for<B>& scale)
     {
         return of(x, B(exponent_base<B>), scale);
-    }
-
-    /// What the last rounding takes from their product, where nothing is negligible: half an ULP of the 0.56 or 0.96 that an
-    /// exponential may be off.
-    XSOFTMAX_ALWAYS_INLINE static B rest_of(B x, B offset, const scale_for<B>& scale)
-    {
-        if constexpr (exp2_steps<B> == 1) {
-            const B one(value_of<B>(1));
-            const B counted = multiply_add(x, B(scale.log2_e_over.high), offset);
-            const B r = reduced(x, offset - counted, scale);
-            const B slope = exp2_slope<1>(r);
-            return multiply_add(slope, r, one - multiply_add(slope, r, one)) * into_exponent(counted);
-        }
-        else {
-            const exponential_parts parts = of(x, offset, scale);
-            return multiply_add(parts.fraction, parts.power,
-                                parts.power - multiply_add(parts.fraction, parts.power, parts.power));
-        }
-    }
-
-    /// What rounding took from e, their product.
-    XSOFTMAX_ALWAYS_INLINE B rest(B e) const
-    {
-        if constexpr (exp2_steps<B> == 1)
-            return B(value_of<B>(0));
-        else
-            return multiply_add(fraction, power, power - e);
     }
 
     /// Their product; exactly 0 where negligible. NaN stays NaN: the fraction is one, whatever has become of its power.
@@ -395,6 +365,15 @@ struct exponential_parts {
             return kept_where(counts, B(fraction * power));
         else
             return multiply_add_where(counts, fraction, power, power);
+    }
+
+    /// The same before its last rounding, which is half an ULP of the 0.56 to 1.4 that an exponential may be off.
+    XSOFTMAX_ALWAYS_INLINE two_parts<B> unrounded_product(mask_of<B> counts) const
+    {
+        if constexpr (exp2_steps<B> == 1)
+            return {kept_where(counts, B(fraction * power)), multiply_where(counts, excess, power)};
+        else
+            return {kept_where(counts, power), multiply_where(counts, fraction, power)};
     }
 };
 
@@ -447,7 +426,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE exponential_parts<B> relative(const exponential_parts<B>& parts) const
     {
         const B by = subtract_bits(into_exponent(offset_), into_exponent(B(exponent_base<B>)));
-        return {parts.fraction, add_bits(parts.power, by)};
+        return {parts.fraction, add_bits(parts.power, by), parts.excess};
     }
 
     XSOFTMAX_ALWAYS_INLINE B exponential(B x, const exponential_parts<B>& relative_parts) const
@@ -455,10 +434,15 @@ public:
         return relative_parts.product(not_below(x, cutoff_));
     }
 
-    /// What the last rounding of exponential(x) took from it.
-    XSOFTMAX_ALWAYS_INLINE B rest(B x) const
+    /// The same before rounding.
+    XSOFTMAX_ALWAYS_INLINE two_parts<B> unrounded_exponential(B x) const
     {
-        return kept_where(not_below(x, cutoff_), exponential_parts<B>::rest_of(x, offset_, scale_));
+        return unrounded_exponential(x, exponential_parts<B>::of(x, offset_, scale_));
+    }
+
+    XSOFTMAX_ALWAYS_INLINE two_parts<B> unrounded_exponential(B x, const exponential_parts<B>& relative_parts) const
+    {
+        return relative_parts.unrounded_product(not_below(x, cutoff_));
     }
 
     /// At least two thirds and at most one and a half of exponential(x), in a quarter of the time.
@@ -472,11 +456,7 @@ public:
                 add_bits(look_up(exp2_table_of<T, exp2_steps<B>>.powers, counted), into_exponent(counted)));
     }
 
-    /// The exponential of one element, with the digits that rounding took.
-    XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const
-    {
-        return unrounded<T>(first_lane(exponential(B(x))), first_lane(rest(B(x))));
-    }
+    XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const { return first_sum(unrounded_exponential(B(x))); }
 
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }
 
@@ -526,8 +506,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const
     {
         const B d = difference(B(x));
-        const B rest = exponential_parts<B>::rest_of(d, B(exponent_base<B>), scale_);
-        return unrounded<T>(first_lane(exponential(B(x))), first_lane(kept_where(not_below(d, cutoff_), rest)));
+        return first_sum(exponential_parts<B>::of(d, scale_).unrounded_product(not_below(d, cutoff_)));
     }
 
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }

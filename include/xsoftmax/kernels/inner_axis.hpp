@@ -96,11 +96,12 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
         tops[k].store_aligned(top);
         running[k].totals(totals);
         winners[k].store_aligned(won);
-        reference.exponential(tops[k]).store_aligned(own);
-        reference.rest(tops[k]).store_aligned(rest);
+        const auto owns = reference.unrounded_exponential(tops[k]);
+        owns.high.store_aligned(own);
+        owns.low.store_aligned(rest);
         for (std::size_t lane = 0; lane < B::size && k * B::size + lane < rows; ++lane) {
             const row_totals<T, 1> row{
-                {totals[lane]}, static_cast<std::size_t>(won[lane]), unrounded(own[lane], rest[lane])};
+                {totals[lane]}, static_cast<std::size_t>(won[lane]), sum_of_parts(own[lane], rest[lane])};
             Operation& of_row = of_rows[k * B::size + lane];
             if constexpr (count == 0)
                 of_row.template finish<T>(row, near_maximum<B>(top[lane], scale));
@@ -120,7 +121,7 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
                 T* const to = at(operation.output, output_step, j);
                 const B value = Operation::uses_exponentials ? B(window.load_from(to, T(0)))
                                                              : B(window.load_from(at(logits, step, j), T(0)));
-                window.store_to(to, bounded<Operation>(result(value, window)));
+                window.store_to(to, result(value, window));
             }
         });
     for (std::size_t r = 0; r < rows; ++r) of_rows[r].complete();

@@ -320,7 +320,14 @@ XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B>
         totals.sums[0] = totals.sums[0] + lost_in_heavy_lanes(trees, blocks, heavy, 0, exponentials);
     else if (share > sum * heavy_share)
         totals.sums[0] = totals.sums[0] + lost_in_heavy_lanes_of_row<B>(heavy, n, exponentials);
-    if (share > sum / 2) totals.own = maximum.precise_exponential(top);
+    if (share <= sum / 2) [[likely]]
+        return;
+    // Where one element has more than half of the mass, the rounding of its exponential would be an error of every other's
+    // share too. Where it has less, or all, it is left: equal logits get exactly 1/n, and one that is alone exactly 1.
+    totals.own = maximum.precise_exponential(top);
+    const double own = static_cast<double>(first_lane(maximum.exponential(B(top))));
+    if (own + own > sum && own < sum)
+        totals.sums[0] = plus_rest(totals.sums[0], to_double(totals.own - wide_from<T>(own)));
 }
 
 /// The second and third sweep.
@@ -362,7 +369,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
         };
         write_results<B, common>(output, n, kept, result);
         if constexpr (Operation::any_reference)
-            if (Operation::template exceeds_one<B>(totals.own, row_coefficients)) [[unlikely]]
+            if (Operation::template exceeds_one<B>(B(top), maximum, row_coefficients)) [[unlikely]]
                 bound_by_one<B>(output, n);
     }
     operation.complete();

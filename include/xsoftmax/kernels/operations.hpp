@@ -7,6 +7,7 @@
 ///     sums                  how many sums the sweep over the exponentials keeps
 ///     exponential_sums      how many of them, the first ones, have terms in [0, 2^(stored_exponent + 3/2)]
 ///     uses_exponentials     does the writing sweep want the exponentials, rather than the logits?
+///     takes_two_parts       does it take them as two_parts, if there are, and not only what kept() made of them?
 ///     writes                is there an output at all?
 ///     output                where it is, if there is
 ///     counts_winners        does it want to know of the winners (the elements equal to the maximum)?
@@ -47,10 +48,6 @@ struct row_totals {
 
 // ---- softmax ---------------------------------------------------------------------------------------------------------
 
-/// Where one element has more than half of the mass, the rounding of its exponential would be an error of every other's
-/// probability too: the sum is then corrected by it, which takes the largest error from 2.3 ULP to 1.9. (Where it has less,
-/// or all of it, nothing is: equal logits get exactly 1/n, and an element that is alone gets exactly 1.) Its own quotient
-/// may then round to more than 1, and is brought back.
 template <class T>
 struct softmax_operation {
     static constexpr std::size_t sums = 1;
@@ -58,6 +55,7 @@ struct softmax_operation {
     static constexpr bool counts_winners = false;
     static constexpr bool any_reference = true;
     static constexpr bool uses_exponentials = true;
+    static constexpr bool takes_two_parts = true;
     static constexpr bool writes = true;
 
     T* output;
@@ -77,48 +75,36 @@ struct softmax_operation {
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE coefficients<C, 2> finish(const row_totals<C, sums>& totals, const Maximum&) const
     {
-        const C own = static_cast<C>(to_double(totals.own));
-        const double rest = to_double(totals.own - wide_from<C>(static_cast<double>(own)));
-        const double correction = kept_if_between(static_cast<double>(own), leading(totals.sums[0]), rest);
-        return by_reciprocal::of<C>(plus_rest(totals.sums[0], correction));
+        return by_reciprocal::of<C>(totals.sums[0]);
     }
 
-    /// finish() for as many rows as a batch has lanes, from the lanes' sums and own exponentials.
+    /// finish() for as many rows as a batch has lanes, from the lanes' sums.
     template <class B, class Lanes>
-    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> finish_lanes(const Lanes& sums_of_rows, B own, B rest)
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> finish_lanes(const Lanes& sums_of_rows)
     {
-        return by_reciprocal::of_lanes<B>(sums_of_rows, own, rest);
+        return by_reciprocal::of_lanes<B>(sums_of_rows);
     }
 
     template <class B, class Maximum>
     XSOFTMAX_ALWAYS_INLINE static auto writer(const coefficients<B, 2>& sum, const Maximum&)
     {
-        return [sum](B e, auto) XSOFTMAX_INLINE_LAMBDA {
+        return [sum](const auto& e, auto) XSOFTMAX_INLINE_LAMBDA {
             return by_reciprocal::divide(e, sum);
         };
     }
 
-    /// Has the sum been corrected so that the winner's quotient rounds to more than 1? Then it is to be brought back.
-    template <class B, class C>
-    XSOFTMAX_ALWAYS_INLINE static bool exceeds_one(const wide<C>& own, const coefficients<C, 2>& sum)
+    /// Does the winner's quotient round to more than 1, since the sum knows its exponential better than it was stored?
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static bool exceeds_one(B top, const Maximum& maximum,
+                                                   const coefficients<value_of<B>, 2>& sum)
     {
-        return first_lane(by_reciprocal::divide(B(static_cast<C>(to_double(own))), in_all_lanes<B>(sum))) > C(1);
+        return first_lane(by_reciprocal::divide(maximum.exponential(top), in_all_lanes<B>(sum))) > value_of<B>(1);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
     XSOFTMAX_ALWAYS_INLINE zero_limit at_zero(double, double winners) const { return {1 / winners, 0}; }
     XSOFTMAX_ALWAYS_INLINE void undefined(double) const {}
 };
-
-/// A result as it is to be written, where looking for one above 1 would take longer than bringing every one back.
-template <class Operation, class B>
-XSOFTMAX_ALWAYS_INLINE B bounded(B result)
-{
-    if constexpr (Operation::any_reference)
-        return not_above_one(result);
-    else
-        return result;
-}
 
 // ---- Operations that take a logarithm --------------------------------------------------------------------------------
 
@@ -173,6 +159,7 @@ struct log_softmax_operation {
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
     static constexpr bool any_reference = false;
+    static constexpr bool takes_two_parts = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = true;
 
@@ -222,6 +209,7 @@ struct log_sum_exp_operation {
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
     static constexpr bool any_reference = false;
+    static constexpr bool takes_two_parts = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -277,6 +265,7 @@ struct index_loss_operation {
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
     static constexpr bool any_reference = false;
+    static constexpr bool takes_two_parts = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 
@@ -311,6 +300,7 @@ struct index_loss_operation {
 template <class T>
 struct index_gradient_operation : index_loss_operation {
     static constexpr bool uses_exponentials = true;
+    static constexpr bool takes_two_parts = true;
     static constexpr bool writes = true;
 
     T* output;
@@ -350,7 +340,8 @@ struct index_gradient_operation : index_loss_operation {
     template <class B, class Maximum>
     XSOFTMAX_ALWAYS_INLINE static auto writer(const coefficients<B, 2>& factor, const Maximum& maximum)
     {
-        return [factor, unit = B(static_cast<value_of<B>>(maximum.scale().unit))](B e, auto) XSOFTMAX_INLINE_LAMBDA {
+        return [factor, unit = B(static_cast<value_of<B>>(maximum.scale().unit))](const auto& e, auto)
+                   XSOFTMAX_INLINE_LAMBDA {
             return compensated_product::of(e, factor.part[0], factor.part[1]) * unit;
         };
     }
@@ -369,6 +360,7 @@ struct probabilities_loss_operation {
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
     static constexpr bool any_reference = false;
+    static constexpr bool takes_two_parts = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
 

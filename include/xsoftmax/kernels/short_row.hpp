@@ -20,8 +20,8 @@ namespace xsoftmax::kernels {
 template <class Operation>
 inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
-/// Σ_k terms[k][j] over a few vectors, up to the sum of the lanes, without a rounding in float: one batch of doubles for
-/// float, two for double, whose sums add up.
+/// Σ_k terms[k][j] over a few vectors, of terms that are unevaluated sums, up to the sum of the lanes: one batch of doubles
+/// for float, two for double, whose sums add up. The low terms, which are small, are added in the row's own type.
 ///
 /// A sum of doubles splits its terms, none of which exceeds an exponential, at a fixed bit instead of tracking what each
 /// addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31 (2008)), 14 ns
@@ -32,11 +32,14 @@ struct short_sum {
     using doubles = xsimd::batch<double, arch_of<B>>;
 
     doubles part[parts];
+    B low;  ///< float: the low terms; they are in `part` already for double
 
     template <std::size_t Vectors, std::size_t Sums>
-    XSOFTMAX_ALWAYS_INLINE static short_sum of(const B (&terms)[Vectors][Sums], std::size_t j)
+    XSOFTMAX_ALWAYS_INLINE static short_sum of(const B (&terms)[Vectors][Sums], const B (&low_terms)[Vectors][Sums],
+                                               std::size_t j)
     {
         using T = value_of<B>;
+        const B low_sum = tree_sum<Vectors>(low_terms, j);
         if constexpr (sizeof(T) == 8) {
             // The high parts are multiples of the last bit of 64 exponentials' sum, each at most 2^1.5 stored_factor.
             const B split(exp_constants<T>::stored_factor * T(128 * 1.5));
@@ -46,20 +49,20 @@ struct short_sum {
                 high[k][0] = (terms[k][j] + split) - split;
                 low[k][0] = terms[k][j] - high[k][0];
             }
-            return {{tree_sum<Vectors>(high, 0), tree_sum<Vectors>(low, 0)}};
+            return {{tree_sum<Vectors>(high, 0), tree_sum<Vectors>(low, 0) + low_sum}, low_sum};
         }
         else {
             sum_of<B> running(terms[0][j]);
             XSOFTMAX_UNROLL
             for (std::size_t k = 1; k < Vectors; ++k) running.add(terms[k][j]);
-            return {{running.lanes()}};
+            return {{running.lanes()}, low_sum};
         }
     }
 
     XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
     {
         if constexpr (parts == 1)
-            return horizontal_sum(part[0]);
+            return horizontal_sum(part[0]) + static_cast<double>(horizontal_sum(low));
         else
             return two_sum(horizontal_sum(part[0]), horizontal_sum(part[1]));
     }
@@ -69,14 +72,10 @@ struct short_sum {
 template <std::size_t Vectors, class B, std::size_t Sums>
 XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> unbounded_short_sum(const B (&terms)[Vectors][Sums], std::size_t j)
 {
-    if constexpr (sizeof(value_of<B>) == 4)
-        return short_sum<B>::of(terms, j).total();
-    else {
-        sum_of<B> running(terms[0][j]);
-        XSOFTMAX_UNROLL
-        for (std::size_t k = 1; k < Vectors; ++k) running.add(terms[k][j]);
-        return running.total();
-    }
+    sum_of<B> running(terms[0][j]);
+    XSOFTMAX_UNROLL
+    for (std::size_t k = 1; k < Vectors; ++k) running.add(terms[k][j]);
+    return running.total();
 }
 
 /// A row of `Vectors` vectors, the last of which may be a part. Each has a frame of its own: the largest one's would cost
@@ -107,38 +106,43 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         return far_row<T, Arch>(operation, logits, n, temperature, top);
 
     const near_maximum<B> maximum(top, scale);
-    B terms[Vectors][Operation::sums];
-    B kept[Vectors];
+    B terms[Vectors][Operation::sums], low_terms[Vectors][Operation::sums];
+    two_parts<B> exponentials[Vectors];
     row_totals<T, Operation::sums> totals;
     totals.winners = 0;
-    // The maximum's own exponential is picked from a winner, since its polynomial would be 10 ns behind.
-    picked_lane<B> own, own_rest;
+    // Picked from a winner, since the polynomial of the maximum would be 10 ns behind.
+    picked_lane<B> own, own_low;
     for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-        const auto relative = maximum.relative(parts[k]);
-        const B e = maximum.exponential(x[k], relative);
-        operation.add_up(x[k], e, maximum, window, terms[k]);
-        const auto is_winner = maximum.is_maximum(x[k]);
-        if constexpr (Operation::counts_winners) totals.winners += count_true<B>(is_winner);
-        own.look_in(is_winner, e);
-        own_rest.look_in(is_winner, relative.rest(e));
-        if constexpr (Operation::uses_exponentials)
-            kept[k] = operation.kept(x[k], e, maximum);
-        else
-            kept[k] = x[k];
+        exponentials[k] = maximum.unrounded_exponential(x[k], maximum.relative(parts[k]));
+        operation.add_up(x[k], exponentials[k].high, maximum, window, terms[k]);
+        operation.add_up(x[k], exponentials[k].low, maximum, window, low_terms[k]);
+        if constexpr (Operation::counts_winners) {
+            const auto is_winner = maximum.is_maximum(x[k]);
+            totals.winners += count_true<B>(is_winner);
+            own.look_in(is_winner, exponentials[k].high);
+            own_low.look_in(is_winner, exponentials[k].low);
+        }
     });
-    totals.own = unrounded<T>(own.value(), own_rest.value());
+    if constexpr (Operation::counts_winners) totals.own = sum_of_parts(own.value(), own_low.value());
     XSOFTMAX_UNROLL
-    for (std::size_t j = 0; j < Operation::exponential_sums; ++j) totals.sums[j] = short_sum<B>::of(terms, j).total();
+    for (std::size_t j = 0; j < Operation::exponential_sums; ++j)
+        totals.sums[j] = short_sum<B>::of(terms, low_terms, j).total();
     XSOFTMAX_UNROLL
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j)
         totals.sums[j] = unbounded_short_sum(terms, j);
     if constexpr (Operation::writes) {
         const auto row_coefficients = operation.template finish<T>(totals, maximum);
         const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum);
-        for_each([&](std::size_t k, auto window)
-                     XSOFTMAX_INLINE_LAMBDA {
-                         window.store_to(operation.output, bounded<Operation>(result(kept[k], window)));
-                     });
+        for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+            if constexpr (Operation::takes_two_parts)
+                window.store_to(operation.output, result(exponentials[k], window));
+            else if constexpr (Operation::uses_exponentials) {
+                const B e = exponentials[k].high + exponentials[k].low;
+                window.store_to(operation.output, result(operation.kept(x[k], e, maximum), window));
+            }
+            else
+                window.store_to(operation.output, result(x[k], window));
+        });
     }
     else
         operation.template finish<T>(totals, maximum);

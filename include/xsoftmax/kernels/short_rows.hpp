@@ -46,14 +46,12 @@ public:
             if (!scale.is_near(guess)) [[unlikely]]
                 return false;
             const near_maximum<B> reference(guess, scale);
-            B tops[rows];
+            B best(-infinity<T>);
             add_up(
                 first_row, end, logits, operations, [&](std::size_t) XSOFTMAX_INLINE_LAMBDA -> auto& { return reference; },
-                [&](std::size_t r, std::size_t k, B x)
-                    XSOFTMAX_INLINE_LAMBDA { tops[r] = k == 0 ? x : maximum(tops[r], x); });
-            const B maxima = reduce_across(tops, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return maximum(a, b); });
-            store(Operation::template finish_lanes<B>(sums_, reference.exponential(maxima), reference.rest(maxima)));
-            return scale.are_good_guesses(guess, maxima);
+                [&](B x) XSOFTMAX_INLINE_LAMBDA { best = maximum(best, x); });
+            store(Operation::template finish_lanes<B>(sums_));
+            return scale.is_good_guess(guess, horizontal_maximum(best)) && sums_allow_guess();
         }
         else {
             B tops[rows];
@@ -75,11 +73,11 @@ public:
             add_up(
                 first_row, end, logits, operations,
                 [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA { return reference_of(r, scale); },
-                [](std::size_t, std::size_t, B) XSOFTMAX_INLINE_LAMBDA {});
+                [](B) XSOFTMAX_INLINE_LAMBDA {});
             if constexpr (Operation::counts_winners)
                 finish_rows(first_row, references, scale, operations);
             else
-                store(Operation::template finish_lanes<B>(sums_, references.exponential(maxima), references.rest(maxima)));
+                store(Operation::template finish_lanes<B>(sums_));
             return true;
         }
     }
@@ -96,7 +94,7 @@ public:
             for (std::size_t j = 0; j < coefficients_count; ++j) of_row.part[j] = B(coefficients_[j][r]);
             const auto result = operation.template writer<B>(of_row, reference_of(r, scale));
             for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-                window.store_to(operation.output, bounded<Operation>(result(kept_[r][k], window)));
+                window.store_to(operation.output, result(kept_[r][k], window));
             });
         }
     }
@@ -119,13 +117,14 @@ private:
             return near_maximum<B>(top_[r], cutoff_[r], offset_[r], scale);
     }
 
-    /// Keeps the rows' exponentials or logits, and adds up; see(r, k, x) is shown the vectors of logits.
+    /// Keeps the rows' exponentials or logits, and adds up; see(x) is shown the vectors of logits.
     template <class Logits, class Operations, class References, class See>
     XSOFTMAX_ALWAYS_INLINE void add_up(std::size_t first_row, const leading_lanes<B>& end, const Logits& logits,
                                        const Operations& operations, const References& references, const See& see)
     {
         // Enough rows at a time to fill the wait for each other's polynomials, few enough for registers and code.
         constexpr std::size_t together = Vectors == 1 ? doubles::size : Vectors == 2 ? 2 : 1;
+        B lows[rows];
         for (std::size_t h = 0; h < rows / doubles::size; ++h) {
             doubles partial[sum::parts][doubles::size];
             for (std::size_t from = 0; from < doubles::size; from += together) {
@@ -135,23 +134,25 @@ private:
                     const T* const row = logits(first_row + r);
                     const Operation operation = operations(first_row + r);
                     const auto& reference = references(r);
-                    B terms[Vectors][1];
+                    B terms[Vectors][1], low_terms[Vectors][1];
                     std::size_t winners = 0;
                     for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
                         const B x = window.load_from(row, -infinity<T>);
-                        const B e = reference.exponential(x);
-                        see(r, k, x);
-                        operation.add_up(x, e, reference, window, terms[k]);
+                        const two_parts<B> e = reference.unrounded_exponential(x);
+                        see(x);
+                        operation.add_up(x, e.high, reference, window, terms[k]);
+                        operation.add_up(x, e.low, reference, window, low_terms[k]);
                         if constexpr (Operation::counts_winners) winners += count_true<B>(reference.is_maximum(x));
-                        if constexpr (Operation::uses_exponentials)
-                            kept_[r][k] = operation.kept(x, e, reference);
+                        if constexpr (Operation::takes_two_parts)
+                            kept_[r][k] = e;
                         else
                             kept_[r][k] = x;
                     });
                     if constexpr (Operation::counts_winners) winners_[r] = winners;
-                    const sum parts = sum::of(terms, 0);
+                    const sum parts = sum::of(terms, low_terms, 0);
                     XSOFTMAX_UNROLL
                     for (std::size_t part = 0; part < sum::parts; ++part) partial[part][q] = parts.part[part];
+                    lows[r] = parts.low;
                 }
             }
             XSOFTMAX_UNROLL
@@ -159,6 +160,20 @@ private:
                 sums_[part][h] = reduce_across(
                     partial[part], [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA { return doubles(a + b); });
         }
+        if constexpr (sum::parts == 1) {
+            const auto low = to_doubles(reduce_across(lows, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return B(a + b); }));
+            sums_[0][0] = sums_[0][0] + low.low;
+            sums_[0][1] = sums_[0][1] + low.high;
+        }
+    }
+
+    /// Is no row's sum NaN, or so small that its maximum is too far below the guess?
+    XSOFTMAX_ALWAYS_INLINE bool sums_allow_guess() const
+    {
+        std::size_t good = 0;
+        for (const doubles& of_rows : sums_[0])
+            good += count_true<doubles>(of_rows >= doubles(double(exp_constants<T>::least_sum_of_guess)));
+        return good == rows;
     }
 
     XSOFTMAX_ALWAYS_INLINE void store(const coefficients<B, coefficients_count>& of_rows)
@@ -175,13 +190,14 @@ private:
         alignas(B) T own[rows], rest[rows];
         alignas(B) double lanes[sum::parts][rows];
         const B maxima = B::load_aligned(top_);
-        references.exponential(maxima).store_aligned(own);
-        references.rest(maxima).store_aligned(rest);
+        const two_parts<B> owns = references.unrounded_exponential(maxima);
+        owns.high.store_aligned(own);
+        owns.low.store_aligned(rest);
         for (std::size_t part = 0; part < sum::parts; ++part)
             for (std::size_t h = 0; h < rows / doubles::size; ++h)
                 sums_[part][h].store_aligned(&lanes[part][h * doubles::size]);
         for (std::size_t r = 0; r < rows; ++r) {
-            row_totals<T, 1> totals{{}, winners_[r], unrounded(own[r], rest[r])};
+            row_totals<T, 1> totals{{}, winners_[r], sum_of_parts(own[r], rest[r])};
             if constexpr (sum::parts == 1)
                 totals.sums[0] = lanes[0][r];
             else
@@ -191,7 +207,7 @@ private:
         }
     }
 
-    B kept_[rows][Vectors];
+    std::conditional_t<Operation::takes_two_parts, two_parts<B>, B> kept_[rows][Vectors];
     doubles sums_[sum::parts][rows / doubles::size];  // lane r is row r's
     alignas(B) T coefficients_[coefficients_count][rows];
     alignas(B) T top_[rows], cutoff_[rows], offset_[rows];

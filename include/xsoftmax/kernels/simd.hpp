@@ -185,6 +185,20 @@ XSOFTMAX_ALWAYS_INLINE B zero_where(mask_of<B> condition, B value)
         return where(condition, B(value_of<B>(0)), value);
 }
 
+/// a·b where `condition` holds, +0 elsewhere, also where a or b is NaN.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B multiply_where(mask_of<B> condition, B a, B b)
+{
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch_of<B>> && sizeof(value_of<B>) == 4)
+        return B(_mm512_maskz_mul_ps(condition, a, b));
+    else if constexpr (is_avx512<arch_of<B>>)
+        return B(_mm512_maskz_mul_pd(condition, a, b));
+    else
+#endif
+        return kept_where(condition, B(a * b));
+}
+
 /// The bits of `x`, as a batch of integers.
 template <class Integers, class B>
 XSOFTMAX_ALWAYS_INLINE Integers bits_of(B x)
@@ -601,10 +615,24 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_sum(B x)
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && is_double)
         return _mm512_reduce_add_pd(x);
+    else if constexpr (is_avx512<arch>) {
+        const __m512 v = x;
+        const __m256 half =
+            _mm256_add_ps(_mm512_castps512_ps256(v), _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)));
+        const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+        const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+        return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+    }
     else
 #endif
 #if defined(__AVX__)
-        if constexpr (is_avx<arch> && is_double) {
+        if constexpr (is_avx<arch> && !is_double) {
+        const __m256 v = x;
+        const __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+        const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+        return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+    }
+    else if constexpr (is_avx<arch>) {
         const __m256d v = x;
         const __m128d half = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
         return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
@@ -612,7 +640,12 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_sum(B x)
     else
 #endif
 #if defined(__SSE2__)
-        if constexpr (is_sse<arch> && is_double) {
+        if constexpr (is_sse<arch> && !is_double) {
+        const __m128 v = x;
+        const __m128 pair = _mm_add_ps(v, _mm_movehl_ps(v, v));
+        return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+    }
+    else if constexpr (is_sse<arch>) {
         const __m128d v = x;
         return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)));
     }
@@ -746,18 +779,6 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine
         }
         return B::load_aligned(results);
     }
-}
-
-/// value where sum/2 < own < sum, else 0: without a branch, which random rows would mispredict.
-XSOFTMAX_ALWAYS_INLINE double kept_if_between(double own, double sum, double value)
-{
-#if defined(__SSE2__)
-    const __m128d s = _mm_set_sd(sum), o = _mm_set_sd(own);
-    const __m128d dominates = _mm_and_pd(_mm_cmplt_sd(o, s), _mm_cmpgt_sd(_mm_add_sd(o, o), s));
-    return _mm_cvtsd_f64(_mm_and_pd(dominates, _mm_set_sd(value)));
-#else
-    return own < sum && own + own > sum ? value : 0;
-#endif
 }
 
 /// The smaller of x and 1; NaN where x is. (Which operand a NaN loses to differs between xsimd's versions.)

@@ -107,18 +107,28 @@ XSOFTMAX_ALWAYS_INLINE constexpr wide<T> wide_from(double x)
     return wide_from<T>(extended{x, 0});
 }
 
+/// A number as an unevaluated sum, of which `low` is at most a 40th of `high`.
+template <class B>
+struct two_parts {
+    B high, low;
+};
+
 /// sum + rest, where rest is small.
 XSOFTMAX_ALWAYS_INLINE double plus_rest(double sum, double rest) { return sum + rest; }
 XSOFTMAX_ALWAYS_INLINE extended plus_rest(extended sum, double rest) { return {sum.high, sum.low + rest}; }
 
 /// high + low
-template <class T>
-XSOFTMAX_ALWAYS_INLINE constexpr wide<T> unrounded(T high, T low)
+XSOFTMAX_ALWAYS_INLINE double sum_of_parts(float high, float low)
 {
-    if constexpr (sizeof(T) == 4)
-        return static_cast<double>(high) + static_cast<double>(low);
-    else
-        return {high, low};
+    return static_cast<double>(high) + static_cast<double>(low);
+}
+XSOFTMAX_ALWAYS_INLINE extended sum_of_parts(double high, double low) { return two_sum(high, low); }
+
+/// The first lane's sum.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> first_sum(const two_parts<B>& x)
+{
+    return sum_of_parts(first_lane(x.high), first_lane(x.low));
 }
 
 /// A factor in twice the precision of T, so that a product with it is as good as a division.
@@ -167,6 +177,21 @@ struct compensated_product {
             return x_head * factor_head + ((x - x_head) * factor_head + x * factor_tail);
         }
     }
+
+    /// The same of an unevaluated sum.
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE static B of(const two_parts<B>& x, B factor_high, B factor_low)
+    {
+        if constexpr (has_fused_multiply_add<arch_of<B>>)
+            return multiply_add(x.high, factor_high, multiply_add(x.low, factor_high, x.high * factor_low));
+        else {
+            const B x_head = leading_half(x.high);
+            const B factor_head = leading_half(factor_high);
+            const B factor_tail = (factor_high - factor_head) + factor_low;
+            return x_head * factor_head +
+                   ((x.high - x_head) * factor_head + (x.high * factor_tail + x.low * factor_high));
+        }
+    }
 };
 
 /// The numbers that writing a row needs: of one row, or, as batches, of the row in each lane.
@@ -195,42 +220,36 @@ struct by_reciprocal {
         return {inverse.high, inverse.low};
     }
 
-    /// Of the float rows whose sums are the lanes of two batches of doubles; corrected as in softmax_operation::finish.
+    /// Of the float rows whose sums are the lanes of two batches of doubles.
     template <class B, class Doubles>
-    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const Doubles (&sums)[1][2], B own, B rest)
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const Doubles (&sums)[1][2])
     {
-        const auto owns = to_doubles(own), rests = to_doubles(rest);
-        const Doubles sum[2] = {corrected(sums[0][0], sums[0][0], owns.low, rests.low),
-                                corrected(sums[0][1], sums[0][1], owns.high, rests.high)};
         const Doubles one(1.0);
-        const Doubles inverse[2] = {one / sum[0], one / sum[1]};
+        const Doubles inverse[2] = {one / sums[0][0], one / sums[0][1]};
         const Doubles high[2] = {float_part(inverse[0]), float_part(inverse[1])};
         return {to_floats<arch_of<B>>({high[0], high[1]}),
                 to_floats<arch_of<B>>({inverse[0] - high[0], inverse[1] - high[1]})};
     }
 
-    /// Of the double rows whose sums are the lanes of sums[0][0] + sums[1][0], likewise.
+    /// Of the double rows whose sums are the lanes of sums[0][0] + sums[1][0].
     template <class B>
-    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const B (&sums)[2][1], B own, B rest)
+    XSOFTMAX_ALWAYS_INLINE static coefficients<B, 2> of_lanes(const B (&sums)[2][1])
     {
         const B a = sums[0][0], b = sums[1][0];
         if constexpr (has_fused_multiply_add<arch_of<B>>) {
-            // reciprocal(plus_rest(two_sum(a, b), …)), step by step.
+            // reciprocal(two_sum(a, b)), step by step.
             const B sum = a + b;
             const B b_seen = sum - a;
-            const B low = corrected(B((a - (sum - b_seen)) + (b - b_seen)), sum, own, rest);
+            const B rest = (a - (sum - b_seen)) + (b - b_seen);
             const B one(1.0), high = one / sum;
-            return {high, (multiply_add(-high, sum, one) - high * low) * high};
+            return {high, (multiply_add(-high, sum, one) - high * rest) * high};
         }
         else {
-            alignas(B) double as[B::size], bs[B::size], owns[B::size], rests[B::size], high[B::size], low[B::size];
+            alignas(B) double as[B::size], bs[B::size], high[B::size], low[B::size];
             a.store_aligned(as);
             b.store_aligned(bs);
-            own.store_aligned(owns);
-            rest.store_aligned(rests);
             for (std::size_t k = 0; k < B::size; ++k) {
-                const extended sum = two_sum(as[k], bs[k]);
-                const extended inverse = reciprocal(plus_rest(sum, kept_if_between(owns[k], sum.high, rests[k])));
+                const extended inverse = reciprocal(two_sum(as[k], bs[k]));
                 high[k] = inverse.high;
                 low[k] = inverse.low;
             }
@@ -238,15 +257,9 @@ struct by_reciprocal {
         }
     }
 
-    /// x + rest where sum/2 < own < sum.
-    template <class B>
-    XSOFTMAX_ALWAYS_INLINE static B corrected(B x, B sum, B own, B rest)
-    {
-        return x + kept_where(own < sum, kept_where(own + own > sum, rest));
-    }
-
-    template <class B>
-    XSOFTMAX_ALWAYS_INLINE static B divide(B x, const coefficients<B, 2>& by)
+    /// x is a batch, or two_parts of one.
+    template <class X, class B>
+    XSOFTMAX_ALWAYS_INLINE static B divide(const X& x, const coefficients<B, 2>& by)
     {
         return compensated_product::of(x, by.part[0], by.part[1]);
     }
