@@ -13,6 +13,7 @@
 #include <vector>
 
 namespace xsoftmax {
+inline namespace XSOFTMAX_TARGET {
 
 /// Logarithm of the sum of exponentials of a row: log Σ_i exp(x[i]/T) = max x/T + log Σ_i exp((x[i] − max x)/T).
 ///
@@ -81,4 +82,5 @@ template <detail::input_tensor Logits>
     return values;
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax

@@ -10,6 +10,7 @@
 #include "views.hpp"
 
 namespace xsoftmax {
+inline namespace XSOFTMAX_TARGET {
 
 /// Softmax of the kept elements along an axis, 0 for all others: p[i] = keep[i]·exp(x[i]/T) / Σ_{j kept} exp(x[j]/T), with the
 /// bias added to x.
@@ -154,4 +155,5 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
                                       detail::as_input(targets), detail::as_output(gradient), {}, options, &mask);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax

@@ -14,6 +14,7 @@
 #include <type_traits>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_temperature(const char* function, double temperature, const char* range)
 {
@@ -420,4 +421,5 @@ void check_broadcast(const char* function, const char* argument, const View& vie
             fail_broadcast(function, argument, view.extent(k), missing + k, logits.extents[missing + k]);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

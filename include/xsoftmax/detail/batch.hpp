@@ -9,6 +9,7 @@
 #include <memory>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// Where an operand's elements lie; the data of an input is never written to.
 template <class T, std::size_t Operands>
@@ -111,4 +112,5 @@ void for_each_row(const row_layout<Operands>& layout, pointers<T, Operands> data
     });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

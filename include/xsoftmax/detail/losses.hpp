@@ -21,6 +21,7 @@
 #include <vector>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// One class index for each row, of any integer type.
 template <class R>
@@ -41,7 +42,7 @@ public:
     [[nodiscard]] const kernels::extended& unrounded() const { return sum_; }
 
 private:
-    kernels::extended sum_;
+    kernels::extended sum_ = {0, 0};
 };
 
 template <class T>
@@ -457,4 +458,5 @@ T probability_losses(const char* function, const operand<const T>& logits, const
         });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -17,6 +17,7 @@
 #include <vector>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// Where a broadcast view's elements lie, seen from the rows of the logits.
 template <class T>
@@ -206,4 +207,5 @@ void run_masked_batch(std::size_t axis, const operand<const T>& logits, const op
     });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -15,6 +15,7 @@
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// Σ term(window) over a row, and the largest first operand. Blocks are added in trees, so that an operand is rounded
 /// three times at most before it is in double: these sums are where terms of both signs cancel, and their operands have
@@ -138,4 +139,5 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
     if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

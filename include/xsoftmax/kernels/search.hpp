@@ -7,6 +7,7 @@
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// The place of the only element that `is` picks out of a row's vectors; n if it picks none, or more than one. `fill` is
 /// none that it picks.
@@ -35,4 +36,5 @@ XSOFTMAX_NEVER_INLINE std::size_t only_nonzero(const T* row, std::size_t n)
     return only_element<B>(row, n, T(0), [](B x) XSOFTMAX_INLINE_LAMBDA { return !(x == B(T(0))); });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

@@ -24,6 +24,7 @@
 #endif
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 template <class T>
 inline constexpr T infinity = std::numeric_limits<T>::infinity();
@@ -56,6 +57,17 @@ inline constexpr bool is_avx = std::is_base_of_v<xsimd::avx, Arch>;
 
 template <class Arch>
 inline constexpr bool is_sse = std::is_base_of_v<xsimd::sse2, Arch>;
+
+/// As xsoftmax::architecture() calls it.
+template <class Arch>
+constexpr const char* architecture_name()
+{
+    if (is_avx512<Arch>) return "avx512";
+    if (std::is_base_of_v<xsimd::fma3<xsimd::avx2>, Arch>) return "avx2";
+    if (is_avx<Arch>) return "avx without fma";
+    if (std::is_base_of_v<xsimd::neon64, Arch>) return "neon64";
+    return Arch::name();
+}
 
 /// a·b + c, rounded once where `has_fused_multiply_add`. xsimd 8.1 has no fma of its own for AVX-512.
 template <class B>
@@ -722,6 +734,7 @@ XSOFTMAX_ALWAYS_INLINE xsimd::batch<float, Arch> to_floats(widened<Arch> x)
     }
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels
 
 #if defined(__GNUC__) && !defined(__clang__)

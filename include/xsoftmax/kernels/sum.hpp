@@ -7,15 +7,11 @@
 /// a double one 0.05.
 
 #include "compiler.hpp"
+#include "plain_data.hpp"
 #include "simd.hpp"
 
 namespace xsoftmax::kernels {
-
-/// An unevaluated sum high + low, good for about 100 bits.
-struct extended {
-    double high = 0;
-    double low = 0;
-};
+inline namespace XSOFTMAX_TARGET {
 
 XSOFTMAX_ALWAYS_INLINE extended two_sum(double a, double b)
 {
@@ -315,4 +311,5 @@ private:
     doubles second_ = doubles(0.0);  // float: the upper lanes; double: what rounding took from the sums
 };
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels
