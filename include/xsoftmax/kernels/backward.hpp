@@ -57,7 +57,7 @@ XSOFTMAX_ALWAYS_INLINE void write_row(T* row, std::size_t n, Result&& result)
 template <class B, class T>
 XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t n, T bound)
 {
-    return only_element<B>(row, n, bound, [bound](B x) XSOFTMAX_INLINE_LAMBDA { return x > B(bound); });
+    return only_element<B>(row, n, bound, [bound](B x) XSOFTMAX_INLINE_LAMBDA { return count_true<B>(x > B(bound)); });
 }
 
 /// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them.

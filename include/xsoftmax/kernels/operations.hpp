@@ -145,8 +145,8 @@ XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temper
     if constexpr (sizeof(C) == 4)
         return (a - b) / temperature;
     else
-        return a - b <= std::numeric_limits<double>::max() ? quotient(two_sum(a, -b), temperature)
-                                                           : quotient(two_sum(a / 4, -b / 4), temperature / 4);
+        return a - b <= largest<double> ? quotient(two_sum(a, -b), temperature)
+                                        : quotient(two_sum(a / 4, -b / 4), temperature / 4);
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -30,6 +30,9 @@ template <class T>
 inline constexpr T infinity = std::numeric_limits<T>::infinity();
 
 template <class T>
+inline constexpr T largest = std::numeric_limits<T>::max();
+
+template <class T>
 inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
 
 template <class B>
@@ -208,16 +211,30 @@ XSOFTMAX_ALWAYS_INLINE Register in_register(Register x)
 
 /// Loads once: a load folded into each instruction that uses it costs double each time where it crosses a cache line, as
 /// most do in a row that is not aligned: 5 to 10 % of a row.
+///
+/// Elements of another type are converted here: xsimd does it by std::copy, which would be shared by all architectures.
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE B load_whole(const Stored* from)
 {
-    return B(in_register(static_cast<typename B::register_type>(B(B::load_unaligned(from)))));
+    if constexpr (!std::is_same_v<Stored, value_of<B>>) {
+        alignas(B) value_of<B> lanes[B::size];
+        for (std::size_t k = 0; k < B::size; ++k) lanes[k] = static_cast<value_of<B>>(from[k]);
+        return B::load_aligned(lanes);
+    }
+    else
+        return B(in_register(static_cast<typename B::register_type>(B(B::load_unaligned(from)))));
 }
 
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE void store_whole(Stored* to, B x)
 {
-    x.store_unaligned(to);
+    if constexpr (std::is_same_v<Stored, value_of<B>>)
+        x.store_unaligned(to);
+    else {
+        alignas(B) value_of<B> lanes[B::size];
+        x.store_aligned(lanes);
+        for (std::size_t k = 0; k < B::size; ++k) to[k] = static_cast<Stored>(lanes[k]);
+    }
 }
 
 #if defined(__AVX__)
