@@ -22,7 +22,7 @@ inline namespace XSOFTMAX_TARGET {
 #if defined(XSOFTMAX_DISPATCH)
     return detail::current_table().name;
 #else
-    return kernels::architecture_name<xsimd::default_arch>();
+    return kernels::architecture_name<kernels::default_arch>();
 #endif
 }
 

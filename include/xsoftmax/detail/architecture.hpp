@@ -8,8 +8,6 @@
 
 #if defined(XSOFTMAX_DISPATCH)
 #include "dispatch.hpp"
-#else
-#include <xsimd/xsimd.hpp>
 #endif
 
 namespace xsoftmax::detail {
@@ -22,7 +20,7 @@ XSOFTMAX_ALWAYS_INLINE auto call(Arguments&&... arguments)
 #if defined(XSOFTMAX_DISPATCH)
     return current_table().template function<Entry>()(arguments...);
 #else
-    return Entry::template run<xsimd::default_arch>(arguments...);
+    return Entry::template run<kernels::default_arch>(arguments...);
 #endif
 }
 

@@ -20,8 +20,9 @@ inline constexpr std::size_t coefficients_count = [] {
         return std::size_t{0};
     else
         return std::extent_v<decltype(std::declval<Operation&>()
-                                          .template finish<T>(std::declval<const row_totals<T, Operation::sums>&>(),
-                                                              std::declval<const near_maximum<xsimd::batch<T>>&>())
+                                          .template finish<T>(
+                                              std::declval<const row_totals<T, Operation::sums>&>(),
+                                              std::declval<const near_maximum<xsimd::batch<T, default_arch>>&>())
                                           .part)>;
 }();
 

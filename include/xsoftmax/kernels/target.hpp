@@ -63,6 +63,12 @@
 #define XSOFTMAX_DISPATCHES 0
 #endif
 
+#if defined(XSOFTMAX_SCALAR)
+#define XSOFTMAX_SCALARS 1
+#else
+#define XSOFTMAX_SCALARS 0
+#endif
+
 #if defined(XSOFTMAX_NO_FORCED_INLINE)
 #define XSOFTMAX_CALLS 1
 #else
@@ -73,4 +79,4 @@
     XSOFTMAX_JOIN(XSOFTMAX_INSTRUCTIONS, _, XSOFTMAX_THROWS, XSOFTMAX_DISPATCHES, XSOFTMAX_CALLS,                    \
                   XSOFTMAX_EIGHT(__FAST_MATH__, __FINITE_MATH_ONLY__, __RECIPROCAL_MATH__, __ASSOCIATIVE_MATH__,     \
                                  __NO_SIGNED_ZEROS__, __NO_TRAPPING_MATH__, __ROUNDING_MATH__, __SANITIZE_THREAD__), \
-                  , )
+                  XSOFTMAX_SCALARS, )
