@@ -13,6 +13,9 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/xsoftmax-config-version.c
 
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS xsoftmax EXPORT xsoftmax-targets)
+if(XSOFTMAX_DISPATCH)
+    install(TARGETS xsoftmax_dispatch EXPORT xsoftmax-targets)
+endif()
 install(EXPORT xsoftmax-targets NAMESPACE xsoftmax:: DESTINATION ${package_directory})
 install(FILES
     ${PROJECT_BINARY_DIR}/xsoftmax-config.cmake

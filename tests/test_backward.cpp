@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <string>
 
 namespace {
 
@@ -132,7 +133,7 @@ TEMPLATE_TEST_CASE("backward passes of every length", "[backward]", float, doubl
             CHECK(y == gradient);
         }
     std::printf("backward, %s, %s: largest error %.3f ULP, of log_softmax %.3f\n", sizeof(T) == 4 ? "float" : "double",
-                xsimd::default_arch::name(), worst_softmax, worst_log);
+                std::string(xsoftmax::architecture()).c_str(), worst_softmax, worst_log);
 }
 
 TEST_CASE("small gradients beside a dominant element keep their digits", "[backward]")

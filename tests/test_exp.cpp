@@ -16,12 +16,12 @@ namespace {
 using namespace xsoftmax::kernels;
 
 template <class T>
-using batch = xsimd::batch<T, xsimd::default_arch>;
+using batch = xsimd::batch<T, default_arch>;
 
 /// A table of 16 leaves little but the last rounding. Without fused multiply-add there are more roundings.
 template <class T>
 constexpr double bound = exp2_steps<batch<T>> == 16                    ? 0.6
-                         : has_fused_multiply_add<xsimd::default_arch> ? 1.0
+                         : has_fused_multiply_add<default_arch> ? 1.0
                                                                        : 1.6;
 
 template <class T>
@@ -74,7 +74,7 @@ T exponential(T x)
 TEST_CASE("a sample of the floats from -0 to the cutoff", "[exp]")
 {
     const worst_error worst = sweep(minus_zero, beyond_cutoff, 257);
-    std::printf("exp, float, every 257th, %s: largest error %.4f ULP at %a\n", xsimd::default_arch::name(), worst.error,
+    std::printf("exp, float, every 257th, %s: largest error %.4f ULP at %a\n", architecture_name<default_arch>(), worst.error,
                 static_cast<double>(worst.at));
     CHECK(worst.error <= bound<float>);
 }
@@ -103,7 +103,7 @@ TEST_CASE("every float from -0 to the cutoff", "[exp][.slow]")
     const worst_error largest =
         *std::max_element(worst.begin(), worst.end(), [](auto a, auto b) { return a.error < b.error; });
     std::printf("exp, float, all %u of them, %s: largest error %.4f ULP at %a\n", beyond_cutoff - minus_zero,
-                xsimd::default_arch::name(), largest.error, static_cast<double>(largest.at));
+                architecture_name<default_arch>(), largest.error, static_cast<double>(largest.at));
     CHECK(largest.error <= bound<float>);
 }
 
@@ -125,7 +125,7 @@ TEST_CASE("a sample of the doubles from -0 to the cutoff", "[exp]")
             worst_at = x;
         }
     }
-    std::printf("exp, double, 2^20 at random, %s: largest error %.4f ULP at %a\n", xsimd::default_arch::name(), worst,
+    std::printf("exp, double, 2^20 at random, %s: largest error %.4f ULP at %a\n", architecture_name<default_arch>(), worst,
                 worst_at);
     INFO("seed " << logits::seed() << ", at " << worst_at);
     CHECK(worst <= bound<double>);
@@ -259,7 +259,7 @@ TEMPLATE_TEST_CASE("exponentials relative to any maximum, at any temperature", "
     for (const double maximum : {1e4, -1e4, 1e30, -1e30, 3e38, -3e38, 512.0, -512.0, 4096.0, -4096.0})
         sample(static_cast<T>(maximum), 1);
     std::printf("exp, %s, %s: largest error near %.4f, from parts %.4f, far %.4f ULP\n", is_float ? "float" : "double",
-                xsimd::default_arch::name(), worst_near, worst_parts, worst_far);
+                architecture_name<default_arch>(), worst_near, worst_parts, worst_far);
     CHECK(std::max({worst_near, worst_parts, worst_far}) <= bound<T>);
 }
 

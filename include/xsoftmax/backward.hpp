@@ -9,6 +9,7 @@
 #include "views.hpp"
 
 namespace xsoftmax {
+inline namespace XSOFTMAX_TARGET {
 
 /// Gradient by the logits of what has the gradient `upstream` by softmax's result: gradient[i] = p[i]·(u[i] − Σ_j p[j]·u[j])/T
 /// along each row.
@@ -71,4 +72,5 @@ void log_softmax_backward(LogProbabilities&& log_probabilities, Upstream&& upstr
         detail::row_operand(detail::as_input(upstream)), detail::row_operand(detail::as_output(gradient)), options);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax

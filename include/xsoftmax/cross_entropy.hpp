@@ -10,6 +10,7 @@
 #include "views.hpp"
 
 namespace xsoftmax {
+inline namespace XSOFTMAX_TARGET {
 
 /// Cross-entropy of softmax(x/T) with a class: −log softmax(x/T)[target].
 ///
@@ -207,4 +208,5 @@ detail::tensor_element<Logits> softmax_cross_entropy(
                                       detail::as_output(gradient), {}, options);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax

@@ -3,16 +3,16 @@
 /// log_sum_exp, of one row or along an axis of a view.
 
 #include "detail/arguments.hpp"
+#include "detail/memory.hpp"
 #include "detail/rows.hpp"
 #include "detail/run.hpp"
 #include "options.hpp"
 #include "views.hpp"
 
-#include <algorithm>
-#include <limits>
 #include <vector>
 
 namespace xsoftmax {
+inline namespace XSOFTMAX_TARGET {
 
 /// Logarithm of the sum of exponentials of a row: log Σ_i exp(x[i]/T) = max x/T + log Σ_i exp((x[i] − max x)/T).
 ///
@@ -31,7 +31,7 @@ template <detail::row Logits>
     const auto in = detail::as_input(logits);
     detail::check_temperature("log_sum_exp", options.temperature);
     detail::check_row_axis("log_sum_exp", options.axis);
-    if (in.empty()) return -std::numeric_limits<T>::infinity();
+    if (in.empty()) return -kernels::infinity<T>;
 
     kernels::log_sum_exp_operation operation{options.temperature};
     detail::run_row(operation, in, options.temperature);
@@ -59,7 +59,7 @@ void log_sum_exp(const Logits& logits, Values&& values, softmax_options options 
     detail::check_beside("log_sum_exp", "values", out, "logits", in);
 
     if (layout.length == 0) {
-        std::fill(out.begin(), out.end(), -std::numeric_limits<T>::infinity());
+        detail::fill(out.data(), out.size(), -kernels::infinity<T>);
         return;
     }
     detail::run_rows<false>(
@@ -81,4 +81,5 @@ template <detail::input_tensor Logits>
     return values;
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax

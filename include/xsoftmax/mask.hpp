@@ -2,6 +2,7 @@
 
 /// Which elements of a view take part, and what becomes of rows in which none does: what the masked functions take.
 
+#include "kernels/compiler.hpp"
 #include "views.hpp"
 
 #include <array>
@@ -28,11 +29,12 @@ class broadcast_view {
 public:
     static constexpr std::size_t max_rank = 8;
 
-    broadcast_view() = default;
+    XSOFTMAX_ALWAYS_INLINE broadcast_view() noexcept {}  // NOLINT: a defaulted one is not inlined by force
 
     template <tensor V>
     requires laid_over_as<std::remove_reference_t<decltype(*std::declval<const V&>().data_handle())>, T> &&
-        (V::rank() <= max_rank) broadcast_view(const V& view)  // NOLINT: a view of either kind is what this is
+        (V::rank() <= max_rank)
+            XSOFTMAX_ALWAYS_INLINE broadcast_view(const V& view)  // NOLINT: a view of either kind is what this is
         : data_(reinterpret_cast<const T*>(view.data_handle())), rank_(V::rank())
     {
         for (std::size_t axis = 0; axis < rank_; ++axis) {
@@ -42,8 +44,8 @@ public:
     }
 
     template <std::ranges::contiguous_range R>
-    requires std::ranges::sized_range<R> && laid_over_as<std::ranges::range_value_t<R>, T> broadcast_view(
-        const R& range)  // NOLINT: likewise
+    requires std::ranges::sized_range<R> && laid_over_as<std::ranges::range_value_t<R>, T> XSOFTMAX_ALWAYS_INLINE
+    broadcast_view(const R& range)  // NOLINT: likewise
         : data_(reinterpret_cast<const T*>(std::ranges::data(range))),
           rank_(1),
           extents_{static_cast<std::size_t>(std::ranges::size(range))},
@@ -51,11 +53,14 @@ public:
     {
     }
 
-    [[nodiscard]] bool empty() const noexcept { return rank_ == 0; }
-    [[nodiscard]] std::size_t axes() const noexcept { return rank_; }
-    [[nodiscard]] std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
-    [[nodiscard]] std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
-    [[nodiscard]] const T* data_handle() const noexcept { return data_; }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE bool empty() const noexcept { return rank_ == 0; }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::size_t axes() const noexcept { return rank_; }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::ptrdiff_t stride(std::size_t axis) const noexcept
+    {
+        return strides_[axis];
+    }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE const T* data_handle() const noexcept { return data_; }
 
 private:
     const T* data_ = nullptr;

@@ -10,6 +10,7 @@
 #include "views.hpp"
 
 namespace xsoftmax {
+inline namespace XSOFTMAX_TARGET {
 
 /// Softmax of the kept elements along an axis, 0 for all others: p[i] = keep[i]·exp(x[i]/T) / Σ_{j kept} exp(x[j]/T), with the
 /// bias added to x.
@@ -33,8 +34,8 @@ void masked_softmax(const Logits& logits, const Probabilities& probabilities,
     detail::check_output("masked_softmax", "probabilities", out, "logits", in);
     const detail::row_masks<T> masks("masked_softmax", mask, in, axis);
 
-    const T nothing = std::exp(masks.log_probability_of_nothing());
-    detail::run_masked_batch<kernels::softmax_operation<T>>(axis, in, out, masks, T(0), nothing, options.temperature);
+    detail::run_masked_batch<kernels::softmax_operation<T>>(axis, in, out, masks, T(0), masks.probability_of_nothing(),
+                                                            options.temperature);
 }
 
 /// Logarithm of masked_softmax: −inf for what is left out. All else as there.
@@ -52,8 +53,7 @@ void masked_log_softmax(const Logits& logits, const LogProbabilities& log_probab
     const detail::row_masks<T> masks("masked_log_softmax", mask, in, axis);
 
     detail::run_masked_batch<kernels::log_softmax_operation<T>>(
-        axis, in, out, masks, -std::numeric_limits<T>::infinity(), masks.log_probability_of_nothing(),
-        options.temperature);
+        axis, in, out, masks, -kernels::infinity<T>, masks.log_probability_of_nothing(), options.temperature);
 }
 
 // ---- Cross-entropy of the kept classes ---------------------------------------------------------------------------------
@@ -154,4 +154,5 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
                                       detail::as_input(targets), detail::as_output(gradient), {}, options, &mask);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax

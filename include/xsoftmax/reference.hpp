@@ -8,6 +8,7 @@
 ///
 /// T is named by the caller, reference::softmax<float>(logits, probabilities), so that any contiguous range converts.
 
+#include "kernels/target.hpp"
 #include "options.hpp"
 
 #include <cmath>
@@ -16,6 +17,7 @@
 #include <span>
 
 namespace xsoftmax::reference {
+inline namespace XSOFTMAX_TARGET {
 
 namespace detail {
 
@@ -145,4 +147,5 @@ T softmax_cross_entropy(std::span<const T> logits, std::span<const T> targets, s
     return loss;
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::reference

@@ -11,6 +11,7 @@
 #include <vector>
 
 namespace xsoftmax {
+inline namespace XSOFTMAX_TARGET {
 
 /// Softmax of a row: p[i] = exp((x[i] − max x)/T) / Σ_j exp((x[j] − max x)/T).
 ///
@@ -119,4 +120,5 @@ void log_softmax(const Logits& logits, const LogProbabilities& log_probabilities
                                                                                       options.temperature);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax

@@ -1,6 +1,9 @@
 #pragma once
 
 /// Views of many rows: matrix_view, tensor_view, and the concept that they and std::mdspan satisfy.
+/// Views pass between translation units of different targets, so all that they have is forced inline: see kernels/target.hpp.
+
+#include "kernels/compiler.hpp"
 
 #include <array>
 #include <concepts>
@@ -33,7 +36,7 @@ public:
     using element_type = T;
 
     /// Row-major: the last axis is contiguous.
-    constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents) noexcept
+    XSOFTMAX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents) noexcept
         : data_(data), extents_(extents)
     {
         std::ptrdiff_t stride = 1;
@@ -45,16 +48,22 @@ public:
     }
 
     /// Strides in elements, of either sign.
-    constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents,
-                          const std::array<std::ptrdiff_t, Rank>& strides) noexcept
+    XSOFTMAX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents,
+                                                 const std::array<std::ptrdiff_t, Rank>& strides) noexcept
         : data_(data), extents_(extents), strides_(strides)
     {
     }
 
-    [[nodiscard]] static constexpr std::size_t rank() noexcept { return Rank; }
-    [[nodiscard]] constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
-    [[nodiscard]] constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
-    [[nodiscard]] constexpr T* data_handle() const noexcept { return data_; }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE static constexpr std::size_t rank() noexcept { return Rank; }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE constexpr std::size_t extent(std::size_t axis) const noexcept
+    {
+        return extents_[axis];
+    }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept
+    {
+        return strides_[axis];
+    }
+    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE constexpr T* data_handle() const noexcept { return data_; }
 
 private:
     T* data_;
@@ -66,12 +75,13 @@ private:
 template <class T>
 class matrix_view : public tensor_view<T, 2> {
 public:
-    constexpr matrix_view(T* data, std::size_t rows, std::size_t columns) noexcept
+    XSOFTMAX_ALWAYS_INLINE constexpr matrix_view(T* data, std::size_t rows, std::size_t columns) noexcept
         : tensor_view<T, 2>(data, {rows, columns})
     {
     }
 
-    constexpr matrix_view(T* data, std::size_t rows, std::size_t columns, std::integral auto row_stride) noexcept
+    XSOFTMAX_ALWAYS_INLINE constexpr matrix_view(T* data, std::size_t rows, std::size_t columns,
+                                                 std::integral auto row_stride) noexcept
         : tensor_view<T, 2>(data, {rows, columns}, {static_cast<std::ptrdiff_t>(row_stride), 1})
     {
     }

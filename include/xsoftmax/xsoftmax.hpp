@@ -3,6 +3,7 @@
 /// xsoftmax: softmax, log_softmax, log_sum_exp, cross-entropy and their backward passes, of rows and along any axis,
 /// vectorised, with a bound on the error.
 
+#include "architecture.hpp"
 #include "backward.hpp"
 #include "cross_entropy.hpp"
 #include "log_sum_exp.hpp"

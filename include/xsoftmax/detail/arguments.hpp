@@ -2,6 +2,7 @@
 
 /// Every check of an argument, and its message. A check that passes is a comparison or two; messages are made out of line.
 
+#include "../kernels/simd.hpp"
 #include "error.hpp"
 #include "layout.hpp"
 
@@ -9,11 +10,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <type_traits>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_temperature(const char* function, double temperature, const char* range)
 {
@@ -151,14 +152,14 @@ namespace xsoftmax::detail {
 /// 0 ≤ temperature < ∞; NaN fails every comparison.
 inline void check_temperature(const char* function, double temperature)
 {
-    if (!(temperature >= 0 && temperature <= std::numeric_limits<double>::max())) [[unlikely]]
+    if (!(temperature >= 0 && temperature <= kernels::largest<double>)) [[unlikely]]
         fail_temperature(function, temperature, "finite and >= 0");
 }
 
 /// 0 < temperature < ∞.
 inline void check_positive_temperature(const char* function, double temperature)
 {
-    if (!(temperature > 0 && temperature <= std::numeric_limits<double>::max())) [[unlikely]]
+    if (!(temperature > 0 && temperature <= kernels::largest<double>)) [[unlikely]]
         fail_temperature(function, temperature, "finite and > 0");
 }
 
@@ -350,6 +351,17 @@ template <class T, class U>
     return reachable(reachable, bytes / static_cast<std::ptrdiff_t>(sizeof(T)), 0);
 }
 
+/// The greatest common divisor of positive numbers. (std::gcd may be left to the linker, with other units' instructions.)
+[[nodiscard]] inline std::ptrdiff_t common_divisor(std::ptrdiff_t a, std::ptrdiff_t b)
+{
+    while (b != 0) {
+        const std::ptrdiff_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 /// Does each place of a view have an element of its own? That is told where axes are nested, each one's stride reaching
 /// beyond all narrower ones, and where there are but two of them; other layouts are taken not to.
 template <class T>
@@ -366,7 +378,7 @@ template <class T>
     }
     if (nested || axes.count() != 2 || axes[1].width == 0) return nested;
     // i·(the wider stride) = j·(the other) for the first time at i = the other/gcd.
-    const std::ptrdiff_t divisor = std::gcd(axes[0].width, axes[1].width);
+    const std::ptrdiff_t divisor = common_divisor(axes[0].width, axes[1].width);
     return axes[1].width / divisor >= axes[0].extent || axes[0].width / divisor >= axes[1].extent;
 }
 
@@ -420,4 +432,5 @@ void check_broadcast(const char* function, const char* argument, const View& vie
             fail_broadcast(function, argument, view.extent(k), missing + k, logits.extents[missing + k]);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

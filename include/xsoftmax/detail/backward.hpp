@@ -11,6 +11,7 @@
 #include <span>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 struct backward_of_softmax {
     template <class T>
@@ -66,4 +67,5 @@ void run_backward(const char* function, const char* forward_name, const operand<
     });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -3,12 +3,13 @@
 /// Rows of any layout, one after the other: contiguous ones where they lie, all others through a small tile.
 
 #include "layout.hpp"
+#include "memory.hpp"
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// Where an operand's elements lie; the data of an input is never written to.
 template <class T, std::size_t Operands>
@@ -29,7 +30,7 @@ public:
         : length_(length),
           rows_(std::min(rows, std::clamp<std::size_t>(most_elements / std::max<std::size_t>(length, 1), 1, 16))),
           stride_(((length / line + 1) | 1) * line),
-          elements_(std::make_unique_for_overwrite<T[]>(Operands * rows_ * stride_))
+          elements_(Operands * rows_ * stride_)
     {
     }
 
@@ -59,7 +60,7 @@ private:
     std::size_t length_;
     std::size_t rows_;
     std::size_t stride_;  // an odd number of cache lines, so that rows do not fall into the same places of a cache
-    std::unique_ptr<T[]> elements_;
+    elements<T> elements_;
 };
 
 /// Calls run(pointers to contiguous rows, number of the row) for `count` rows that begin at `at`. With `Writes`, the last
@@ -111,4 +112,5 @@ void for_each_row(const row_layout<Operands>& layout, pointers<T, Operands> data
     });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -49,6 +49,7 @@ inline error_handler set_error_handler(error_handler handler) noexcept
 #endif
 
 namespace detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// Takes what std::printf takes. The message lies in this frame, so that a handler which leaves by longjmp leaks nothing.
 [[noreturn]] XSOFTMAX_COLD XSOFTMAX_PRINTF_LIKE(2, 3) inline void fail(error_kind kind, const char* format, ...)
@@ -67,5 +68,6 @@ namespace detail {
 #endif
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace detail
 }  // namespace xsoftmax

@@ -9,6 +9,7 @@
 #include <cstddef>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// Views of more axes than that are refused by the compiler.
 inline constexpr std::size_t max_rank = 8;
@@ -177,4 +178,5 @@ template <class T, class... Others>
     return result;
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

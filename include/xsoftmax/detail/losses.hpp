@@ -7,20 +7,19 @@
 #include "arguments.hpp"
 #include "batch.hpp"
 #include "masks.hpp"
+#include "memory.hpp"
 #include "run.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <ranges>
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// One class index for each row, of any integer type.
 template <class R>
@@ -41,7 +40,7 @@ public:
     [[nodiscard]] const kernels::extended& unrounded() const { return sum_; }
 
 private:
-    kernels::extended sum_;
+    kernels::extended sum_ = {0, 0};
 };
 
 template <class T>
@@ -109,7 +108,7 @@ public:
 
     [[nodiscard]] static bool is_left_out(const T* masked_row, std::size_t k)
     {
-        return masked_row != nullptr && masked_row[k] == -std::numeric_limits<T>::infinity();
+        return masked_row != nullptr && masked_row[k] == -kernels::infinity<T>;
     }
 
 private:
@@ -138,15 +137,14 @@ public:
     double loss_of_nothing(T* gradient, std::size_t classes, double weight) const
     {
         const bool nan = masks_->nothing_kept() == nothing_kept::nan;
-        if (gradient != nullptr)
-            std::fill(gradient, gradient + classes, nan ? std::numeric_limits<T>::quiet_NaN() : T(0));
-        if (nan) return std::numeric_limits<double>::quiet_NaN();
-        return masks_->nothing_kept() == nothing_kept::uniform ? weight * std::log(static_cast<double>(classes)) : 0;
+        if (gradient != nullptr) fill(gradient, classes, nan ? kernels::not_a_number<T> : T(0));
+        if (nan) return kernels::not_a_number<double>;
+        return masks_->nothing_kept() == nothing_kept::uniform ? weight * ::log(static_cast<double>(classes)) : 0;
     }
 
 private:
     const row_masks<T>* masks_;
-    std::vector<T> composed_;
+    elements<T> composed_;
 };
 
 /// Targets that are class indices.
@@ -155,7 +153,11 @@ class index_targets {
 public:
     index_targets(const char* function, std::span<const Index> targets, std::size_t rows, std::size_t classes,
                   const batch_cross_entropy_options<T>& options, const row_masks<T>* masks)
-        : targets_(targets), options_(options), classes_(options, classes), rows_(masks, classes)
+        : targets_(targets),
+          options_(options),
+          classes_(options, classes),
+          rows_(masks, classes),
+          mixed_(options.label_smoothing == 0 ? 0 : classes)
     {
         check_count(function, "targets", targets.size(), rows, "rows");
         for (std::size_t r = 0; r < rows; ++r) {
@@ -164,8 +166,6 @@ public:
                 fail_row_class(function, printable(targets[r]), r, classes);
             total_weight_.add(classes_.weight(target(r)));
         }
-        if (options.label_smoothing == 0) return;
-        mixed_.resize(classes);
         if (masks == nullptr) spread(nullptr);
     }
 
@@ -211,7 +211,7 @@ public:
     double operator()(const T* logits, T* gradient, std::size_t r, const kernels::extended& gradient_scale)
     {
         if (is_ignored(r)) {
-            if (gradient != nullptr) std::fill(gradient, gradient + classes_.size(), T(0));
+            if (gradient != nullptr) fill(gradient, classes_.size(), T(0));
             return 0;
         }
         const std::size_t index = target(r);
@@ -258,7 +258,7 @@ private:
     class_shares<T> classes_;
     loss_rows<T> rows_;
     loss_sum total_weight_;
-    std::vector<T> mixed_;  // with label smoothing: the coefficient of each class, but for the target's own
+    elements<T> mixed_;  // with label smoothing: the coefficient of each class, but for the target's own
 };
 
 /// Targets that are probabilities, one row of them for each row of logits.
@@ -307,7 +307,7 @@ private:
     const batch_cross_entropy_options<T>& options_;
     class_shares<T> classes_;
     loss_rows<T> rows_;
-    std::vector<T> mixed_;  // smoothed and weighted
+    elements<T> mixed_;  // smoothed and weighted
 };
 
 template <class_indices R>
@@ -457,4 +457,5 @@ T probability_losses(const char* function, const operand<const T>& logits, const
         });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

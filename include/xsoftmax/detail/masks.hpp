@@ -6,17 +6,17 @@
 #include "arguments.hpp"
 #include "batch.hpp"
 #include "layout.hpp"
+#include "memory.hpp"
 #include "run.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <utility>
 #include <variant>
-#include <vector>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 /// Where a broadcast view's elements lie, seen from the rows of the logits.
 template <class T>
@@ -124,9 +124,19 @@ public:
     [[nodiscard]] T log_probability_of_nothing() const
     {
         switch (given_.nothing_kept) {
-            case nothing_kept::uniform: return static_cast<T>(-std::log(static_cast<double>(length_)));
-            case nothing_kept::nan: return std::numeric_limits<T>::quiet_NaN();
-            default: return -std::numeric_limits<T>::infinity();
+            case nothing_kept::uniform: return static_cast<T>(-::log(static_cast<double>(length_)));
+            case nothing_kept::nan: return kernels::not_a_number<T>;
+            default: return -kernels::infinity<T>;
+        }
+    }
+
+    /// The probability that does.
+    [[nodiscard]] T probability_of_nothing() const
+    {
+        switch (given_.nothing_kept) {
+            case nothing_kept::uniform: return static_cast<T>(1 / static_cast<double>(length_));
+            case nothing_kept::nan: return kernels::not_a_number<T>;
+            default: return 0;
         }
     }
 
@@ -134,7 +144,7 @@ public:
     void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits) const
     {
         if (given_.nothing_kept != nothing_kept::error || length_ == 0) return;
-        std::vector<T> composed(length_);
+        const elements<T> composed(length_);
         for_each_row<false>(layout, logits, [&](const pointers<T, 1>& row, std::size_t r) {
             if (!compose(r, row[0], composed.data())) fail_nothing_kept(function_, r);
         });
@@ -144,7 +154,7 @@ private:
     template <class IsKept, class Biased>
     bool compose_with(const T* logits, T* to, std::size_t kept, IsKept is_kept, Biased biased) const
     {
-        constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
+        constexpr T minus_infinity = -kernels::infinity<T>;
         bool any = false;
         for (std::size_t i = 0; i < kept; ++i) {
             const T x = is_kept(i) ? biased(logits[i], i) : minus_infinity;
@@ -190,11 +200,10 @@ void run_masked_batch(std::size_t axis, const operand<const T>& logits, const op
         Operation operation{row[1]};
         if (masks.is_prefix()) {
             const std::size_t kept = masks.prefix(r);
-            const bool any =
-                std::any_of(row[0], row[0] + kept, [](T x) { return x != -std::numeric_limits<T>::infinity(); });
+            const bool any = std::any_of(row[0], row[0] + kept, [](T x) { return x != -kernels::infinity<T>; });
             if (any) {
                 run_row(operation, std::span<const T>(row[0], kept), temperature);
-                std::fill(row[1] + kept, row[1] + n, left_out);
+                fill(row[1] + kept, n - kept, left_out);
                 return;
             }
         }
@@ -202,8 +211,9 @@ void run_masked_batch(std::size_t axis, const operand<const T>& logits, const op
             run_row(operation, std::span<const T>(row[1], n), temperature);
             return;
         }
-        std::fill(row[1], row[1] + n, nothing);
+        fill(row[1], n, nothing);
     });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 template <class T>
 concept element = std::same_as<T, float> || std::same_as<T, double>;
@@ -45,4 +46,5 @@ template <row R>
     return std::span<element_of<R>>(std::ranges::data(range), std::ranges::size(range));
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -8,9 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <new>
 #include <span>
+#include <type_traits>
 
 namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
 
 template <class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, std::span<const T> logits, double temperature)
@@ -52,12 +56,14 @@ void run_rows(row_layout<Operands> layout, const pointers<T, Operands>& data, do
         const auto number = [&](std::size_t r) {
             return first_row + r * innermost.rows;
         };
-        std::array<operation_type, operations_at_once> operations;
+        alignas(operation_type) std::byte memory[operations_at_once * sizeof(operation_type)];
+        auto* const operations = reinterpret_cast<operation_type*>(memory);
         for (std::size_t r = 0; r < innermost.extent;) {
             const std::size_t count = std::min(operations_at_once, innermost.extent - r);
-            for (std::size_t k = 0; k < count; ++k) operations[k] = make(at(r + k), layout.step, number(r + k));
+            for (std::size_t k = 0; k < count; ++k)
+                ::new (operations + k) operation_type(make(at(r + k), layout.step, number(r + k)));
             const kernels::taken_rows taken = call<kernels::inner_axis_entry<operation_type, T>>(
-                operations.data(), static_cast<const T*>(at(r)[0]), layout.step[0], layout.step[Operands - 1], n, count,
+                operations, static_cast<const T*>(at(r)[0]), layout.step[0], layout.step[Operands - 1], n, count,
                 temperature);
             for (std::size_t k = 0; k < taken.done; ++k) done(number(r + k), operations[k]);
             r += taken.done;
@@ -91,4 +97,5 @@ void run_batch(std::size_t axis, const operand<const T>& logits, const operand<T
     });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -15,6 +15,7 @@
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// Σ term(window) over a row, and the largest first operand. Blocks are added in trees, so that an operand is rounded
 /// three times at most before it is in double: these sums are where terms of both signs cancel, and their operands have
@@ -56,7 +57,7 @@ XSOFTMAX_ALWAYS_INLINE void write_row(T* row, std::size_t n, Result&& result)
 template <class B, class T>
 XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t n, T bound)
 {
-    return only_element<B>(row, n, bound, [bound](B x) XSOFTMAX_INLINE_LAMBDA { return x > B(bound); });
+    return only_element<B>(row, n, bound, [bound](B x) XSOFTMAX_INLINE_LAMBDA { return count_true<B>(x > B(bound)); });
 }
 
 /// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them.
@@ -139,4 +140,5 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
     if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

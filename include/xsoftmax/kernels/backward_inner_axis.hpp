@@ -5,30 +5,13 @@
 #include "backward.hpp"
 #include "compiler.hpp"
 #include "exp.hpp"
+#include "plain_data.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
-
-/// Where element i of the rows lies in the forward pass's results, the upstream gradient and the result.
-template <class T>
-struct backward_operands {
-    const T* forward;
-    const T* upstream;
-    T* gradient;
-    std::ptrdiff_t steps[3];
-
-    XSOFTMAX_ALWAYS_INLINE const T* forward_at(std::size_t i) const { return forward + offset(0, i); }
-    XSOFTMAX_ALWAYS_INLINE const T* upstream_at(std::size_t i) const { return upstream + offset(1, i); }
-    XSOFTMAX_ALWAYS_INLINE T* gradient_at(std::size_t i) const { return gradient + offset(2, i); }
-
-private:
-    XSOFTMAX_ALWAYS_INLINE std::ptrdiff_t offset(std::size_t operand, std::size_t i) const
-    {
-        return steps[operand] * static_cast<std::ptrdiff_t>(i);
-    }
-};
+inline namespace XSOFTMAX_TARGET {
 
 /// A sweep over the rows: the sums, lane by lane, of what terms(i, x, g) makes of element i's forward result x and upstream
 /// gradient g, without a lane's elements above a bound, which are kept by themselves. Such an element is in nearly every
@@ -178,4 +161,5 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward_inner_axis(const backward_operan
     });
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

@@ -6,6 +6,8 @@
 /// the time of a row, and a helper left out of line would be shared by translation units of different instruction sets.
 /// XSOFTMAX_NO_FORCED_INLINE leaves it to the compiler, for sanitizers, which take minutes for what is inlined by force.
 
+#include "target.hpp"
+
 #if defined(XSOFTMAX_NO_FORCED_INLINE)
 #define XSOFTMAX_ALWAYS_INLINE inline
 #define XSOFTMAX_INLINE_LAMBDA

@@ -122,4 +122,21 @@ struct log_softmax_backward_inner_axis_entry {
     }
 };
 
+template <class... Entries>
+struct entry_list {
+};
+
+/// All of them for rows of T.
+template <class T>
+using entry_points =
+    entry_list<row_entry<softmax_operation<T>, T>, rows_entry<softmax_operation<T>, T>,
+               inner_axis_entry<softmax_operation<T>, T>, row_entry<log_softmax_operation<T>, T>,
+               rows_entry<log_softmax_operation<T>, T>, inner_axis_entry<log_softmax_operation<T>, T>,
+               row_entry<log_sum_exp_operation, T>, inner_axis_entry<log_sum_exp_operation, T>,
+               row_entry<index_loss_operation, T>, inner_axis_entry<index_loss_operation, T>,
+               row_entry<index_gradient_operation<T>, T>, inner_axis_entry<index_gradient_operation<T>, T>,
+               row_entry<probabilities_loss_operation<T>, T>, row_entry<probabilities_gradient_operation<T>, T>,
+               only_nonzero_entry<T>, softmax_backward_entry<T>, softmax_backward_inner_axis_entry<T>,
+               log_softmax_backward_entry<T>, log_softmax_backward_inner_axis_entry<T>>;
+
 }  // namespace xsoftmax::kernels

@@ -19,6 +19,7 @@
 #include <bit>
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// What depends on the type computed in.
 template <class T>
@@ -557,4 +558,5 @@ private:
     near_maximum<B> near_;
 };
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

@@ -5,11 +5,13 @@
 #include "compiler.hpp"
 #include "exp.hpp"
 #include "operations.hpp"
+#include "plain_data.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// How many coefficients finish() gives; none where nothing is written.
 template <class Operation, class T>
@@ -18,8 +20,9 @@ inline constexpr std::size_t coefficients_count = [] {
         return std::size_t{0};
     else
         return std::extent_v<decltype(std::declval<Operation&>()
-                                          .template finish<T>(std::declval<const row_totals<T, Operation::sums>&>(),
-                                                              std::declval<const near_maximum<xsimd::batch<T>>&>())
+                                          .template finish<T>(
+                                              std::declval<const row_totals<T, Operation::sums>&>(),
+                                              std::declval<const near_maximum<xsimd::batch<T, default_arch>>&>())
                                           .part)>;
 }();
 
@@ -128,12 +131,6 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
     return true;
 }
 
-/// Of neighbouring rows, the first `done` have been done, and the next `refused` are for another sweep. There may be more.
-struct taken_rows {
-    std::size_t done;
-    std::size_t refused;
-};
-
 /// operations[r] on each of `rows` neighbouring rows at an ordinary temperature, up to the first one that is refused.
 template <class Arch, class Operation, class T>
 XSOFTMAX_NEVER_INLINE taken_rows inner_axis(Operation* operations, const T* logits, std::ptrdiff_t step,
@@ -159,4 +156,5 @@ XSOFTMAX_NEVER_INLINE taken_rows inner_axis(Operation* operations, const T* logi
     return {rows, 0};
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

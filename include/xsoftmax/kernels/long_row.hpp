@@ -12,6 +12,7 @@
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// The largest element; −inf for an empty row. Undefined where the row holds a NaN: the sums find it.
 template <class B, class T>
@@ -410,4 +411,5 @@ XSOFTMAX_ALWAYS_INLINE void three_pass_in_double(Operation& operation, const T* 
     far_row<double, Arch>(operation, logits, n, temperature, maximum);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

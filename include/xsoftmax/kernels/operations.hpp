@@ -22,7 +22,10 @@
 ///     at_zero(maximum, winners)          the limit of temperature 0: what the winners get, and the others
 ///     undefined(maximum)    the row has no finite maximum: +inf, −inf, or NaN where any element is NaN
 ///
-/// To add an operation, add a type here and the function that calls it.
+/// To add an operation, add a type here, its lines in entry_points.hpp, and the function that calls it.
+///
+/// Operations pass between translation units of different targets, so they are outside of XSOFTMAX_TARGET, and all that they
+/// have is forced inline.
 
 #include "compiler.hpp"
 #include "exp.hpp"
@@ -38,6 +41,8 @@ struct zero_limit {
     double other;
 };
 
+inline namespace XSOFTMAX_TARGET {
+
 /// What is known of a row when all of it has been seen.
 template <class C, std::size_t Sums>
 struct row_totals {
@@ -45,6 +50,8 @@ struct row_totals {
     std::size_t winners;  ///< how many elements equal the maximum, if the operation counts them
     wide<C> own;          ///< the exponential of the maximum, with the digits that rounding took
 };
+
+}  // namespace XSOFTMAX_TARGET
 
 // ---- softmax ---------------------------------------------------------------------------------------------------------
 
@@ -108,6 +115,8 @@ struct softmax_operation {
 
 // ---- Operations that take a logarithm --------------------------------------------------------------------------------
 
+inline namespace XSOFTMAX_TARGET {
+
 /// The winners (each exponential is 1) are left out of the sum, so that nothing cancels:
 /// log Σ exp((x − maximum)/T) = log1p(Σ others + (winners − 1)). Where one logit is 25 above the rest, the common form is
 /// off by 10^7 ULP.
@@ -149,9 +158,11 @@ XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temper
     if constexpr (sizeof(C) == 4)
         return (a - b) / temperature;
     else
-        return a - b <= std::numeric_limits<double>::max() ? quotient(two_sum(a, -b), temperature)
-                                                           : quotient(two_sum(a / 4, -b / 4), temperature / 4);
+        return a - b <= largest<double> ? quotient(two_sum(a, -b), temperature)
+                                        : quotient(two_sum(a / 4, -b / 4), temperature / 4);
 }
+
+}  // namespace XSOFTMAX_TARGET
 
 template <class T>
 struct log_softmax_operation {

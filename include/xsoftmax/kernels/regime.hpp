@@ -21,6 +21,7 @@
 
 #include "compiler.hpp"
 #include "exp.hpp"
+#include "plain_data.hpp"
 #include "short_row.hpp"
 #include "short_rows.hpp"
 #include "long_row.hpp"
@@ -30,6 +31,7 @@
 #include <cstddef>
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// Temperature 0 or, for rows of float, an extreme one: rare enough to be kept out of the caller's code.
 template <class Arch, class Operation, class T>
@@ -52,18 +54,6 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
         if (operation.output != logits) return two_pass<Arch>(operation, logits, n, temperature);
     three_pass<Arch>(operation, logits, n, temperature);
 }
-
-/// Rows that begin `stride` elements apart.
-template <class T>
-struct rows_apart {
-    T* first;
-    std::ptrdiff_t stride;
-
-    XSOFTMAX_ALWAYS_INLINE T* operator()(std::size_t r) const
-    {
-        return first + static_cast<std::ptrdiff_t>(r) * stride;
-    }
-};
 
 /// What to do with such rows, for operations that are where they write to and nothing else.
 template <class Operation, class T>
@@ -92,4 +82,5 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     }
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

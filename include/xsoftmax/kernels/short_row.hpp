@@ -14,6 +14,7 @@
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// Longest row, in vectors. Operations with several sums run out of registers sooner, and each length is one more copy of
 /// the kernel for compilers to chew on.
@@ -166,4 +167,5 @@ XSOFTMAX_ALWAYS_INLINE void short_row(Operation& operation, const T* logits, std
     }
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

@@ -15,6 +15,7 @@
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// Longest row in vectors. Beyond, a row has enough work of its own to hide its reductions behind.
 inline constexpr std::size_t short_rows_vectors = 4;
@@ -255,4 +256,5 @@ XSOFTMAX_ALWAYS_INLINE std::size_t short_rows(std::size_t rows, std::size_t n, d
     return short_rows_of<4, Arch, T>(rows, n, temperature, logits, operations);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

@@ -8,6 +8,7 @@
 /// Where a primitive holds an intrinsic, xsimd lacks it in some supported version, and the portable twin stands beside it.
 
 #include "compiler.hpp"
+#include "scalar.hpp"
 
 #include <xsimd/xsimd.hpp>
 
@@ -24,9 +25,13 @@
 #endif
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 template <class T>
 inline constexpr T infinity = std::numeric_limits<T>::infinity();
+
+template <class T>
+inline constexpr T largest = std::numeric_limits<T>::max();
 
 template <class T>
 inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
@@ -40,13 +45,25 @@ using arch_of = typename B::arch_type;
 template <class B>
 using mask_of = typename B::batch_bool_type;
 
+#if defined(XSIMD_WITH_SVE) && XSIMD_WITH_SVE
+template <class Arch>
+inline constexpr bool is_sve = std::is_base_of_v<xsimd::sve, Arch>;
+#else
+template <class Arch>
+inline constexpr bool is_sve = false;
+#endif
+
 /// Does `multiply_add` round once? Deciding from the architecture rather than from the compiler's flags keeps the
 /// results of an architecture the same wherever it is compiled.
 template <class Arch>
 inline constexpr bool has_fused_multiply_add =
     std::is_base_of_v<xsimd::avx512f, Arch> || std::is_base_of_v<xsimd::fma3<xsimd::avx2>, Arch> ||
     std::is_base_of_v<xsimd::fma3<xsimd::avx>, Arch> || std::is_base_of_v<xsimd::fma3<xsimd::sse4_2>, Arch> ||
-    std::is_base_of_v<xsimd::neon64, Arch>;
+    std::is_base_of_v<xsimd::neon64, Arch> || is_sve<Arch>
+#if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
+    || is_scalar<Arch>
+#endif
+    ;
 
 template <class Arch>
 inline constexpr bool is_avx512 = std::is_base_of_v<xsimd::avx512f, Arch>;
@@ -56,6 +73,17 @@ inline constexpr bool is_avx = std::is_base_of_v<xsimd::avx, Arch>;
 
 template <class Arch>
 inline constexpr bool is_sse = std::is_base_of_v<xsimd::sse2, Arch>;
+
+/// As xsoftmax::architecture() calls it.
+template <class Arch>
+constexpr const char* architecture_name()
+{
+    if (is_avx512<Arch>) return "avx512";
+    if (std::is_base_of_v<xsimd::fma3<xsimd::avx2>, Arch>) return "avx2";
+    if (is_avx<Arch>) return "avx without fma";
+    if (std::is_base_of_v<xsimd::neon64, Arch>) return "neon64";
+    return Arch::name();
+}
 
 /// a·b + c, rounded once where `has_fused_multiply_add`. xsimd 8.1 has no fma of its own for AVX-512.
 template <class B>
@@ -70,7 +98,14 @@ XSOFTMAX_ALWAYS_INLINE B multiply_add(B a, B b, B c)
     }
     else
 #endif
-        if constexpr (has_fused_multiply_add<arch_of<B>>)
+        if constexpr (is_scalar<arch_of<B>> && has_fused_multiply_add<arch_of<B>>)
+        return B::of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
+            if constexpr (sizeof(value_of<B>) == 4)
+                return ::fmaf(a.lane[k], b.lane[k], c.lane[k]);
+            else
+                return ::fma(a.lane[k], b.lane[k], c.lane[k]);
+        });
+    else if constexpr (has_fused_multiply_add<arch_of<B>>)
         return xsimd::fma(a, b, c);
     else
         return a * b + c;
@@ -80,13 +115,21 @@ XSOFTMAX_ALWAYS_INLINE B multiply_add(B a, B b, B c)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B maximum(B a, B b)
 {
-    return xsimd::max(a, b);
+    if constexpr (is_scalar<arch_of<B>>)
+        return B::of([&](std::size_t k)
+                         XSOFTMAX_INLINE_LAMBDA { return a.lane[k] < b.lane[k] ? b.lane[k] : a.lane[k]; });
+    else
+        return xsimd::max(a, b);
 }
 
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B where(mask_of<B> condition, B yes, B no)
 {
-    return xsimd::select(condition, yes, no);
+    if constexpr (is_scalar<arch_of<B>>)
+        return B::of([&](std::size_t k)
+                         XSOFTMAX_INLINE_LAMBDA { return condition.lane[k] ? yes.lane[k] : no.lane[k]; });
+    else
+        return xsimd::select(condition, yes, no);
 }
 
 /// !(x < bound), so also where x is NaN. In one instruction, whose result `kept_where` takes as it is.
@@ -167,7 +210,7 @@ XSOFTMAX_ALWAYS_INLINE B multiply_add_where(mask_of<B> condition, B a, B b, B c)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B zero_where(mask_of<B> condition, B value)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 #if defined(__AVX__)
     if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
         return B(_mm256_andnot_ps(condition, value));
@@ -199,15 +242,26 @@ XSOFTMAX_ALWAYS_INLINE B multiply_where(mask_of<B> condition, B a, B b)
         return kept_where(condition, B(a * b));
 }
 
+/// The same bits as a batch of another type.
+template <class To, class B>
+XSOFTMAX_ALWAYS_INLINE To bits_as(B x)
+{
+    if constexpr (is_scalar<arch_of<B>>)
+        return To::of([&](std::size_t k)
+                          XSOFTMAX_INLINE_LAMBDA { return __builtin_bit_cast(value_of<To>, x.lane[k]); });
+    else
+#if XSIMD_VERSION_MAJOR < 9
+        return xsimd::bitwise_cast<To>(x);
+#else
+        return xsimd::bitwise_cast<value_of<To>>(x);
+#endif
+}
+
 /// The bits of `x`, as a batch of integers.
 template <class Integers, class B>
 XSOFTMAX_ALWAYS_INLINE Integers bits_of(B x)
 {
-#if XSIMD_VERSION_MAJOR < 9
-    return xsimd::bitwise_cast<Integers>(x);
-#else
-    return xsimd::bitwise_cast<typename Integers::value_type>(x);
-#endif
+    return bits_as<Integers>(x);
 }
 
 /// The float whose bits are what `change` makes of the bits of `x`, a batch of integers.
@@ -217,11 +271,7 @@ XSOFTMAX_ALWAYS_INLINE B with_bits(B x, Change&& change)
     using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
     using integers = xsimd::batch<integer, arch_of<B>>;
     const integers changed = change(bits_of<integers>(x));
-#if XSIMD_VERSION_MAJOR < 9
-    return xsimd::bitwise_cast<B>(changed);
-#else
-    return xsimd::bitwise_cast<value_of<B>>(changed);
-#endif
+    return bits_as<B>(changed);
 }
 
 /// The float whose bits are those of `x`, moved `Bits` places towards the sign.
@@ -258,7 +308,10 @@ XSOFTMAX_ALWAYS_INLINE B leading_half(B x)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B magnitude(B x)
 {
-    return xsimd::abs(x);
+    if constexpr (is_scalar<arch_of<B>>)
+        return B::of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return x.lane[k] < 0 ? -x.lane[k] : x.lane[k]; });
+    else
+        return xsimd::abs(x);
 }
 
 template <class B>
@@ -308,16 +361,32 @@ XSOFTMAX_ALWAYS_INLINE Register in_register(Register x)
 
 /// Loads once: a load folded into each instruction that uses it costs double each time where it crosses a cache line, as
 /// most do in a row that is not aligned: 5 to 10 % of a row.
+///
+/// Elements of another type are converted here: xsimd does it by std::copy, which would be shared by all architectures.
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE B load_whole(const Stored* from)
 {
-    return B(in_register(static_cast<typename B::register_type>(B(B::load_unaligned(from)))));
+    if constexpr (is_scalar<arch_of<B>> && std::is_same_v<Stored, value_of<B>>)
+        return B::load_unaligned(from);
+    else if constexpr (!std::is_same_v<Stored, value_of<B>>) {
+        alignas(B) value_of<B> lanes[B::size];
+        for (std::size_t k = 0; k < B::size; ++k) lanes[k] = static_cast<value_of<B>>(from[k]);
+        return B::load_aligned(lanes);
+    }
+    else
+        return B(in_register(static_cast<typename B::register_type>(B(B::load_unaligned(from)))));
 }
 
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE void store_whole(Stored* to, B x)
 {
-    x.store_unaligned(to);
+    if constexpr (std::is_same_v<Stored, value_of<B>>)
+        x.store_unaligned(to);
+    else {
+        alignas(B) value_of<B> lanes[B::size];
+        x.store_aligned(lanes);
+        for (std::size_t k = 0; k < B::size; ++k) to[k] = static_cast<Stored>(lanes[k]);
+    }
 }
 
 /// Is a vector stored at `to` aligned?
@@ -400,7 +469,7 @@ XSOFTMAX_ALWAYS_INLINE Mask first_lanes(std::size_t count)
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE B load_part(const Stored* from, std::size_t count, value_of<B> fill)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
     [[maybe_unused]] constexpr bool plain = std::is_same_v<Stored, value_of<B>>;
     if (count == B::size) return load_whole<B>(from);
 #if defined(__AVX512VL__)
@@ -452,7 +521,7 @@ XSOFTMAX_ALWAYS_INLINE B load_part(const Stored* from, std::size_t count, value_
 template <class B, class Stored>
 XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
     [[maybe_unused]] constexpr bool plain = std::is_same_v<Stored, value_of<B>>;
     if (count == B::size) return store_whole(to, x);
 #if defined(__AVX512VL__)
@@ -497,7 +566,7 @@ XSOFTMAX_ALWAYS_INLINE void store_part(Stored* to, std::size_t count, B x)
 template <class B>
 class leading_lanes {
     using T = value_of<B>;
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 
 public:
     XSOFTMAX_ALWAYS_INLINE explicit leading_lanes(std::size_t count) : lanes_(make(count)) {}
@@ -578,7 +647,7 @@ inline constexpr std::size_t table_size = is_avx512<arch_of<B>> ? 16
 template <class B, std::size_t Size>
 XSOFTMAX_ALWAYS_INLINE B look_up(const value_of<B> (&table)[Size], B index)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
     using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
     using integers = xsimd::batch<integer, arch>;
     const integers k = bits_of<integers>(index);
@@ -610,7 +679,7 @@ XSOFTMAX_ALWAYS_INLINE B look_up(const value_of<B> (&table)[Size], B index)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_sum(B x)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
     [[maybe_unused]] constexpr bool is_double = sizeof(value_of<B>) == 8;
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && is_double)
@@ -668,9 +737,10 @@ template <class B>
 XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
 {
 #if XSIMD_VERSION_MAJOR >= 9
-    return xsimd::reduce_max(x);
-#else
-#if defined(__AVX512F__)
+    if constexpr (!is_scalar<arch_of<B>>)
+        return xsimd::reduce_max(x);
+    else
+#elif defined(__AVX512F__)
     if constexpr (is_avx512<arch_of<B>>) {
         if constexpr (sizeof(value_of<B>) == 4)
             return _mm512_reduce_max_ps(x);
@@ -686,7 +756,6 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
             for (std::size_t k = 0; k < half; ++k) lanes[k] = lanes[k] < lanes[k + half] ? lanes[k + half] : lanes[k];
         return lanes[0];
     }
-#endif
 }
 
 /// Lane r of the result is all lanes of rows[r], combined by halves: the same tree for every row, in whatever company.
@@ -694,7 +763,7 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
 template <class B, class Combine>
 XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
     [[maybe_unused]] constexpr bool floats = sizeof(value_of<B>) == 4;
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && floats) {
@@ -879,7 +948,7 @@ XSOFTMAX_ALWAYS_INLINE std::uint64_t bits_of_lanes(mask_of<B> condition)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
         return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<__mmask16>(condition)));
@@ -1026,6 +1095,7 @@ XSOFTMAX_ALWAYS_INLINE xsimd::batch<float, Arch> to_floats(widened<Arch> x)
     }
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels
 
 #if defined(__GNUC__) && !defined(__clang__)

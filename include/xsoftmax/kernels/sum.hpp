@@ -7,15 +7,11 @@
 /// a double one 0.05.
 
 #include "compiler.hpp"
+#include "plain_data.hpp"
 #include "simd.hpp"
 
 namespace xsoftmax::kernels {
-
-/// An unevaluated sum high + low, good for about 100 bits.
-struct extended {
-    double high = 0;
-    double low = 0;
-};
+inline namespace XSOFTMAX_TARGET {
 
 XSOFTMAX_ALWAYS_INLINE extended two_sum(double a, double b)
 {
@@ -390,4 +386,5 @@ private:
     [[no_unique_address]] std::conditional_t<sizeof(value_of<B>) == 4, none, sum_of<B>> sum_;
 };
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

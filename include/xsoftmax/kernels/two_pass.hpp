@@ -17,6 +17,7 @@
 #include <cstddef>
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// How many elements a guess is made from; rows are at least as long.
 inline constexpr std::size_t guess_elements = 64;
@@ -214,4 +215,5 @@ XSOFTMAX_NEVER_INLINE void overlapped_rows(std::size_t rows, std::size_t n, doub
     }
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

@@ -6,6 +6,7 @@
 #include "simd.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 /// Vectors handled together.
 inline constexpr std::size_t block_size = 8;
@@ -92,4 +93,5 @@ XSOFTMAX_ALWAYS_INLINE void for_each_window(std::size_t n, Single&& single)
         single);
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

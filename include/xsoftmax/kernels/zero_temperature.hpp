@@ -10,6 +10,7 @@
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
 
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE void zero_temperature(Operation& operation, const T* logits, std::size_t n)
@@ -37,4 +38,5 @@ XSOFTMAX_ALWAYS_INLINE void zero_temperature(Operation& operation, const T* logi
     }
 }
 
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels
