@@ -69,6 +69,94 @@ XSOFTMAX_ALWAYS_INLINE B tree_sum(const B (&terms)[Rows][Sums], std::size_t j)
         return tree_sum<Count / 2, From>(terms, j) + tree_sum<Count - Count / 2, From + Count / 2>(terms, j);
 }
 
+/// The share of a row's sum from which on the roundings of a block's tree count: an eighth of it in one lane.
+inline constexpr double heavy_share = 0.125;
+
+/// The sum of element `lane` of a block's vectors, rounded as tree_sum rounds it, and not rounded.
+template <class B, class Exponentials>
+class lane_of_block {
+    using T = value_of<B>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE lane_of_block(const Exponentials& exponentials, std::size_t block, std::size_t lane)
+    {
+        for (std::size_t k = 0; k < block_size; ++k)
+            e_[k] = exponentials.element((block * block_size + k) * B::size + lane);
+        static_assert(block_size == 8);
+        rounded = ((e_[0] + e_[1]) + (e_[2] + e_[3])) + ((e_[4] + e_[5]) + (e_[6] + e_[7]));
+    }
+
+    /// What rounding took.
+    XSOFTMAX_ALWAYS_INLINE wide<T> lost() const
+    {
+        auto exact = wide_from<T>(static_cast<double>(-rounded));
+        for (std::size_t k = 0; k < block_size; ++k) exact = exact + wide_from<T>(static_cast<double>(e_[k]));
+        return exact;
+    }
+
+    T rounded;
+
+private:
+    T e_[block_size];
+};
+
+/// Remembers, of all blocks of a row, where a tree was a large one: for up to 64 runs of blocks the largest, lane by lane.
+template <class B>
+class largest_trees {
+    using T = value_of<B>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE explicit largest_trees(std::size_t n) : blocks_(n / (block_size * B::size))
+    {
+        while (blocks_ >> shift_ >= most_runs) ++shift_;
+        clear();
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void clear()
+    {
+        for (std::size_t run = 0; run << shift_ < blocks_; ++run) B(T(0)).store_aligned(largest_ + run * B::size);
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void note(std::size_t block, B tree)
+    {
+        T* const run = largest_ + (block >> shift_) * B::size;
+        maximum(B(B::load_aligned(run)), tree).store_aligned(run);
+    }
+
+    /// What trees have lost that are a heavy share of the row's sum. There are 8 of them at most, so this takes no time to
+    /// speak of, and asks nothing that random rows would mispredict.
+    template <class Exponentials>
+    XSOFTMAX_ALWAYS_INLINE wide<T> lost(double sum, const Exponentials& exponentials) const
+    {
+        const T heavy = static_cast<T>(sum * heavy_share);
+        constexpr std::size_t at_once = 64 / B::size;
+        const std::size_t runs = (blocks_ + (std::size_t{1} << shift_) - 1) >> shift_;
+        auto result = wide_from<T>(0.0);
+        for (std::size_t first = 0; first < runs; first += at_once) {
+            std::uint64_t bits = 0;
+            for (std::size_t k = 0; k < at_once && first + k < runs; ++k)
+                bits |= bits_of_lanes<B>(B::load_aligned(largest_ + (first + k) * B::size) >= B(heavy))
+                        << (k * B::size);
+            for (; bits != 0; bits &= bits - 1) {
+                const auto found = static_cast<std::size_t>(std::countr_zero(bits)) + first * B::size;
+                const std::size_t begin = (found / B::size) << shift_, lane = found % B::size;
+                for (std::size_t block = begin; block < blocks_ && block >> shift_ == begin >> shift_; ++block) {
+                    const lane_of_block<B, Exponentials> sum_of_lane(exponentials, block, lane);
+                    if (sum_of_lane.rounded >= heavy) result = result + sum_of_lane.lost();
+                }
+            }
+        }
+        return result;
+    }
+
+private:
+    static constexpr std::size_t most_runs = 64;
+
+    alignas(B) T largest_[most_runs * B::size];
+    std::size_t blocks_;
+    std::size_t shift_ = 0;
+};
+
 /// A row's exponentials, of which a part at the end is not to be asked for.
 template <class B>
 struct stored_exponentials {
@@ -105,9 +193,8 @@ class exponential_sweep {
     static constexpr std::size_t sums = Operation::sums;
 
 public:
-    /// The trees of the row's blocks are kept at `trees`, unless that is null.
     XSOFTMAX_ALWAYS_INLINE exponential_sweep(const Operation& operation, const T* logits, T* to,
-                                             const Reference& reference, C* trees = nullptr)
+                                             const Reference& reference, largest_trees<B>* trees)
         : operation_(operation), logits_(logits), to_(to), reference_(reference), trees_(trees)
     {
     }
@@ -130,8 +217,7 @@ public:
         for (std::size_t j = 0; j < Operation::exponential_sums; ++j) {
             const B tree = tree_sum<block_size>(terms, j);
             exponentials_[j].add(tree);
-            if constexpr (Operation::any_reference)
-                if (trees_ != nullptr) tree.store_aligned(trees_ + i / block_size);
+            if constexpr (Operation::any_reference) trees_->note(i / (block_size * B::size), tree);
         }
         XSOFTMAX_UNROLL
         for (std::size_t j = Operation::exponential_sums; j < sums; ++j) {
@@ -227,7 +313,7 @@ private:
     const T* logits_;
     T* to_;
     const Reference& reference_;
-    C* trees_;
+    largest_trees<B>* trees_;
     exponential_sum_of<B> exponentials_[Operation::exponential_sums];
     sum_of<B> others_[plain_sums == 0 ? 1 : plain_sums];
     B tops_[2] = {B(-infinity<C>), B(-infinity<C>)};
@@ -253,74 +339,18 @@ XSOFTMAX_COLD void bound_by_one(T* row, std::size_t n)
     });
 }
 
-/// The share of a row's sum from which on the roundings of a block's tree count: a quarter of it in one lane.
-inline constexpr double heavy_share = 0.125;
-
-/// How many blocks' trees are kept for that.
-inline constexpr std::size_t most_trees = 64;
-
-/// What the trees of up to most_trees blocks have lost in lanes that are a heavy share of the row's sum.
-template <class B, class Exponentials>
-XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> lost_in_heavy_lanes(const value_of<B>* trees, std::size_t blocks, B heavy,
-                                                             std::size_t first_block, const Exponentials& exponentials)
-{
-    using T = value_of<B>;
-    constexpr std::size_t at_once = 64 / B::size;
-    auto lost = wide_from<T>(0.0);
-    for (std::size_t b = 0; b < blocks; b += at_once) {
-        std::uint64_t bits = 0;
-        for (std::size_t k = 0; k < at_once && b + k < blocks; ++k)
-            bits |= bits_of_lanes<B>(B::load_aligned(trees + (b + k) * B::size) >= heavy) << (k * B::size);
-        for (; bits != 0; bits &= bits - 1) {
-            const auto found = static_cast<std::size_t>(std::countr_zero(bits)) + b * B::size;
-            const std::size_t block = found / B::size + first_block, lane = found % B::size;
-            auto exact = wide_from<T>(static_cast<double>(-trees[found]));
-            for (std::size_t k = 0; k < block_size; ++k)
-                exact = exact + wide_from<T>(static_cast<double>(exponentials.element((block * block_size + k) * B::size + lane)));
-            lost = lost + exact;
-        }
-    }
-    return lost;
-}
-
-/// The same of a row whose trees have not been kept: 0.6 cycles a vector, if the exponentials have.
-template <class B, class Exponentials>
-XSOFTMAX_NEVER_INLINE wide<value_of<B>> lost_in_heavy_lanes_of_row(B heavy, std::size_t n, Exponentials exponentials)
-{
-    alignas(B) value_of<B> trees[most_trees * B::size];
-    auto lost = wide_from<value_of<B>>(0.0);
-    const std::size_t blocks = n / (block_size * B::size);
-    for (std::size_t first = 0; first < blocks; first += most_trees) {
-        const std::size_t count = blocks - first < most_trees ? blocks - first : most_trees;
-        for (std::size_t b = 0; b < count; ++b) {
-            B e[block_size][1];
-            XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k)
-                e[k][0] = exponentials(whole_window<B>{((first + b) * block_size + k) * B::size});
-            tree_sum<block_size>(e, 0).store_aligned(trees + b * B::size);
-        }
-        lost = lost + lost_in_heavy_lanes(trees, count, heavy, first, exponentials);
-    }
-    return lost;
-}
-
 /// Completes the totals of a row with this maximum, whose exponentials have been added up in trees: what those have lost is
 /// given back, and a row with a heavy element gets its own exponential, whose polynomial the others need not wait for.
 template <class B, class Maximum, class Exponentials>
-XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B> top, std::size_t n,
-                                 const Maximum& maximum, const value_of<B>* trees, const Exponentials& exponentials)
+XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B> top,
+                                 const Maximum& maximum, const largest_trees<B>& trees,
+                                 const Exponentials& exponentials)
 {
     using T = value_of<B>;
     const double sum = leading(totals.sums[0]);
-    const double share = static_cast<double>(maximum.rough_exponential(top)) * 1.5;
+    totals.sums[0] = totals.sums[0] + trees.lost(sum, exponentials);
     totals.own = wide_from<T>(0.0);
-    const B heavy(static_cast<T>(sum * heavy_share));
-    const std::size_t blocks = n / (block_size * B::size);
-    if (trees != nullptr && blocks <= most_trees)
-        // Without asking for the share first, which random rows would mispredict.
-        totals.sums[0] = totals.sums[0] + lost_in_heavy_lanes(trees, blocks, heavy, 0, exponentials);
-    else if (share > sum * heavy_share)
-        totals.sums[0] = totals.sums[0] + lost_in_heavy_lanes_of_row<B>(heavy, n, exponentials);
+    const double share = static_cast<double>(maximum.rough_exponential(top)) * 1.5;
     if (share <= sum / 2) [[likely]]
         return;
     // Where one element has more than half of the mass, the rounding of its exponential would be an error of every other's
@@ -342,14 +372,15 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     constexpr bool stores = Operation::uses_exponentials && common;
     T* output = nullptr;
     if constexpr (Operation::writes) output = operation.output;
-    exponential_sweep<B, stores, false, Operation, T, Maximum> sweep(operation, logits, output, maximum);
+    largest_trees<B> trees(Operation::any_reference ? n : 0);
+    exponential_sweep<B, stores, false, Operation, T, Maximum> sweep(operation, logits, output, maximum, &trees);
     for_each_window<B, common>(
         n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { sweep.block(i); },
         [&](auto window) XSOFTMAX_INLINE_LAMBDA { sweep.single(window); });
     auto totals = sweep.totals();
     const C top = static_cast<C>(maximum.value());
     if constexpr (Operation::any_reference)
-        mend<B>(totals, top, n, maximum, static_cast<const C*>(nullptr), sweep.exponentials());
+        mend<B>(totals, top, maximum, trees, sweep.exponentials());
     else
         totals.own = maximum.precise_exponential(top);
     if constexpr (!Operation::writes)

@@ -38,14 +38,13 @@ class guessed_row {
     using sweep_type = exponential_sweep<B, Stores, true, Operation, T, near_maximum<B>>;
 
 public:
-    /// `trees` has room for most_trees vectors.
     XSOFTMAX_ALWAYS_INLINE guessed_row(const Operation& operation, const T* logits, T* to, T guess,
-                                       const scale_for<B>& scale, T* trees)
+                                       const scale_for<B>& scale, largest_trees<B>& trees)
         : operation_(operation),
           guess_(guess),
           trees_(trees),
           reference_(guess, scale),
-          sweep_(operation, logits, to, reference_, trees)
+          sweep_(operation, logits, to, reference_, &trees)
     {
     }
 
@@ -61,9 +60,9 @@ public:
     XSOFTMAX_ALWAYS_INLINE bool is_good() const { return reference_.scale().is_good_guess(guess_, top_); }
 
     /// The sum's reciprocal.
-    XSOFTMAX_ALWAYS_INLINE coefficients<T, 2> finish(std::size_t n)
+    XSOFTMAX_ALWAYS_INLINE coefficients<T, 2> finish()
     {
-        mend<B>(totals_, top_, n, reference_, trees_, sweep_.exponentials());
+        mend<B>(totals_, top_, reference_, trees_, sweep_.exponentials());
         return operation_.template finish<T>(totals_, reference_);
     }
 
@@ -85,18 +84,11 @@ private:
     const Operation& operation_;
     T guess_;
     T top_ = 0;
-    T* trees_;
+    const largest_trees<B>& trees_;
     near_maximum<B> reference_;
     sweep_type sweep_;
     row_totals<T, 1> totals_;
 };
-
-/// Are the trees of a row of n elements few enough to be kept?
-template <class B>
-XSOFTMAX_ALWAYS_INLINE bool keeps_trees(std::size_t n)
-{
-    return n / (block_size * B::size) <= most_trees;
-}
 
 /// A row of at least guess_elements, not in place, at an ordinary temperature.
 template <class Arch, class Operation, class T>
@@ -107,9 +99,8 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
     const T guess = guess_at_maximum<B>(logits);
     if (!scale.is_near(guess)) [[unlikely]]
         return three_pass<Arch>(operation, logits, n, temperature);
-    alignas(B) T trees[most_trees * B::size];
-    guessed_row<B, true, Operation> row(operation, logits, operation.output, guess, scale,
-                                        keeps_trees<B>(n) ? trees : nullptr);
+    largest_trees<B> trees(n);
+    guessed_row<B, true, Operation> row(operation, logits, operation.output, guess, scale, trees);
     auto& sweep = row.sweep();
     for_each_window<B>(
         n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { sweep.block(i); },
@@ -117,7 +108,7 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
     row.add_up();
     if (!row.is_good()) [[unlikely]]
         return three_pass<Arch>(operation, logits, n, temperature);
-    const auto row_coefficients = row.finish(n);
+    const auto row_coefficients = row.finish();
     write_results<B>(operation.output, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { return row.kept(window); },
                      operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.reference()));
     if (row.exceeds_one(row_coefficients)) [[unlikely]]
@@ -161,8 +152,7 @@ XSOFTMAX_NEVER_INLINE void overlapped_rows(std::size_t rows, std::size_t n, doub
     constexpr std::size_t block = block_size * B::size, behind = blocks_behind * block;
     const std::size_t in_blocks = n - n % block;
     const auto scale = scale_for<B>::make(temperature, 1);
-    alignas(B) T trees[most_trees * B::size];
-    T* const kept_trees = keeps_trees<B>(n) ? trees : nullptr;
+    largest_trees<B> trees(n);
     waiting_row<B, T> before;
     T guess = guess_at_maximum<B>(logits(0));
     for (std::size_t r = 0; r < rows || before.is_there; ++r) {
@@ -184,8 +174,9 @@ XSOFTMAX_NEVER_INLINE void overlapped_rows(std::size_t rows, std::size_t n, doub
         }
         else {
             const operation_type operation = operations(r);
-            guessed_row<B, true, operation_type> row(operation, logits(r), operation.output, guess, scale, kept_trees);
+            guessed_row<B, true, operation_type> row(operation, logits(r), operation.output, guess, scale, trees);
             auto& sweep = row.sweep();
+            trees.clear();
             std::size_t i = 0;
             for (; i < in_blocks && (i < behind || !before.is_there); i += block) sweep.block(i);
             for (; i < in_blocks; i += block) {
@@ -203,7 +194,7 @@ XSOFTMAX_NEVER_INLINE void overlapped_rows(std::size_t rows, std::size_t n, doub
             if (before.is_there) [[likely]] {
                 before.output = operation.output;
                 before.end = row.end();
-                before.row_coefficients = row.finish(n);
+                before.row_coefficients = row.finish();
                 before.exceeds_one = row.exceeds_one(before.row_coefficients);
             }
         }
