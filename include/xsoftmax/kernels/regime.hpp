@@ -24,6 +24,7 @@
 #include "plain_data.hpp"
 #include "short_row.hpp"
 #include "short_rows.hpp"
+#include "scratch_rows.hpp"
 #include "long_row.hpp"
 #include "two_pass.hpp"
 #include "zero_temperature.hpp"
@@ -42,6 +43,9 @@ XSOFTMAX_COLD void run_unusual_row(Operation& operation, const T* logits, std::s
     three_pass_in_double<Arch>(operation, logits, n, temperature);
 }
 
+/// Results of this size do not stay in a cache.
+inline constexpr std::size_t out_of_cache_bytes = std::size_t{32} << 20;
+
 /// A row of n ≥ 1 contiguous elements.
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::size_t n, double temperature)
@@ -51,7 +55,8 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation> * vector) return short_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
-        if (operation.output != logits) return two_pass<Arch>(operation, logits, n, temperature);
+        if (operation.output != logits && n >= guess_elements)
+            return two_pass<Arch>(operation, logits, n, temperature);
     three_pass<Arch>(operation, logits, n, temperature);
 }
 
@@ -74,8 +79,11 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     if (n <= short_rows_vectors * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
     else if constexpr (Operation::any_reference)
-        if (n > short_row_vectors<Operation> * vector && is_ordinary<T>(temperature) && outputs.first != logits.first)
+        if (is_ordinary<T>(temperature) && outputs.first != logits.first && n >= guess_elements) {
+            if (n <= scratch_row_bytes / sizeof(T) && rows >= out_of_cache_bytes / sizeof(T) / n)
+                return rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
             return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations);
+        }
     for (; r < rows; ++r) {
         Operation operation = operations(r);
         run_row<Arch>(operation, logits(r), n, temperature);

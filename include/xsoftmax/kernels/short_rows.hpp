@@ -18,7 +18,7 @@ namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
 /// Longest row in vectors. Beyond, a row has enough work of its own to hide its reductions behind.
-inline constexpr std::size_t short_rows_vectors = 4;
+inline constexpr std::size_t short_rows_vectors = 8;
 
 /// B::size rows of `Vectors` vectors, between reading and writing, for operations that keep one sum.
 template <std::size_t Vectors, class B, class Operation>
@@ -253,7 +253,11 @@ XSOFTMAX_ALWAYS_INLINE std::size_t short_rows(std::size_t rows, std::size_t n, d
     if (vectors == 1) return short_rows_of<1, Arch, T>(rows, n, temperature, logits, operations);
     if (vectors == 2) return short_rows_of<2, Arch, T>(rows, n, temperature, logits, operations);
     if (vectors == 3) return short_rows_of<3, Arch, T>(rows, n, temperature, logits, operations);
-    return short_rows_of<4, Arch, T>(rows, n, temperature, logits, operations);
+    if (vectors == 4) return short_rows_of<4, Arch, T>(rows, n, temperature, logits, operations);
+    if (vectors == 5) return short_rows_of<5, Arch, T>(rows, n, temperature, logits, operations);
+    if (vectors == 6) return short_rows_of<6, Arch, T>(rows, n, temperature, logits, operations);
+    if (vectors == 7) return short_rows_of<7, Arch, T>(rows, n, temperature, logits, operations);
+    return short_rows_of<8, Arch, T>(rows, n, temperature, logits, operations);
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -389,51 +389,6 @@ XSOFTMAX_ALWAYS_INLINE void store_whole(Stored* to, B x)
     }
 }
 
-/// Is a vector stored at `to` aligned?
-template <class B, class Stored>
-XSOFTMAX_ALWAYS_INLINE bool is_aligned(const Stored* to)
-{
-    return reinterpret_cast<std::uintptr_t>(to) % (B::size * sizeof(Stored)) == 0;
-}
-
-/// Writes a vector to an aligned place past the caches: without being read first, and without displacing anything. Ten
-/// times slower where the place is in a cache.
-template <class B>
-XSOFTMAX_ALWAYS_INLINE void stream_whole(value_of<B>* to, B x)
-{
-    using arch = arch_of<B>;
-#if defined(__AVX512F__)
-    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
-        _mm512_stream_ps(to, x);
-    else if constexpr (is_avx512<arch>)
-        _mm512_stream_pd(to, x);
-    else
-#endif
-#if defined(__AVX__)
-        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
-        _mm256_stream_ps(to, x);
-    else if constexpr (is_avx<arch>)
-        _mm256_stream_pd(to, x);
-    else
-#endif
-#if defined(__SSE2__)
-        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
-        _mm_stream_ps(to, x);
-    else if constexpr (is_sse<arch>)
-        _mm_stream_pd(to, x);
-    else
-#endif
-        store_whole(to, x);
-}
-
-/// After stream_whole: whoever sees later stores sees those too.
-XSOFTMAX_ALWAYS_INLINE void end_of_stream()
-{
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
-}
-
 /// Asks for the cache line at `from`, which need not be there.
 template <class T>
 XSOFTMAX_ALWAYS_INLINE void prefetch(const T* from)

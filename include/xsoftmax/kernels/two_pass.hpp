@@ -125,13 +125,14 @@ struct waiting_row {
     bool exceeds_one = false;
     B end = B(T(0));
 
+    /// What waits for the results, if it waits at `exponentials`.
     template <class Window>
-    XSOFTMAX_ALWAYS_INLINE B kept(Window window) const
+    XSOFTMAX_ALWAYS_INLINE B kept(Window window, const T* exponentials) const
     {
         if constexpr (std::is_same_v<Window, part_window<B>>)
             return end;
         else
-            return window.load_from(output, T(0));
+            return window.load_from(exponentials, T(0));
     }
 };
 
@@ -159,7 +160,7 @@ XSOFTMAX_NEVER_INLINE void overlapped_rows(std::size_t rows, std::size_t n, doub
         const auto result = operation_type::template writer<B>(in_all_lanes<B>(before.row_coefficients),
                                                                near_maximum<B>(T(0), T(0), T(0), scale));
         const auto write = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            window.store_to(before.output, result(before.kept(window), window));
+            window.store_to(before.output, result(before.kept(window, before.output), window));
         };
         std::size_t written = before.is_there ? 0 : n;
         const auto finish_before = [&]() XSOFTMAX_INLINE_LAMBDA {
