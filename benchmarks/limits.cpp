@@ -50,9 +50,10 @@ std::array<double, 2> least_times(const std::array<call, 2>& calls)
     }
     std::array<double, 2> least{1e30, 1e30};
     const double begin = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-    for (int round = 0; round < 15 || (round < 2000 && std::chrono::duration<double>(
-                                                           std::chrono::steady_clock::now().time_since_epoch())
-                                                               .count() < begin + 0.4);
+    for (int round = 0;
+         round < 15 ||
+         (round < 2000 &&
+          std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count() < begin + 0.4);
          ++round)
         for (std::size_t k = 0; k < 2; ++k)
             least[k] = std::min(least[k], seconds_of(calls[k], times[k]) * 1e9 / times[k]);
@@ -126,69 +127,125 @@ void run(const limits& table, const char* type)
     const std::string t = std::string(" ") + type;
     {
         operands<T> d(4096);
-        table.line("exponential map 4096" + t, "xsimd::exp map", 4096, 0.65,
-                   [&] { exponential_map(d.in.data(), d.out.data(), d.in.size()); keep(d.out); },
-                   [&] { xsimd_exponential_map(d.in.data(), d.out.data(), d.in.size()); keep(d.out); });
+        table.line(
+            "exponential map 4096" + t, "xsimd::exp map", 4096, 0.65,
+            [&] {
+                exponential_map(d.in.data(), d.out.data(), d.in.size());
+                keep(d.out);
+            },
+            [&] {
+                xsimd_exponential_map(d.in.data(), d.out.data(), d.in.size());
+                keep(d.out);
+            });
         const double aim = is_avx512 ? (is_float ? 0.5 : 0.65) : has_fma ? 0.52 : 0.6;
-        table.line("softmax 4096" + t, "plain xsimd::exp loop", 4096, aim,
-                   [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); },
-                   [&] { benchmarks::naive_xsimd::softmax<T>(d.in, d.out); keep(d.out); });
+        table.line(
+            "softmax 4096" + t, "plain xsimd::exp loop", 4096, aim,
+            [&] {
+                xsoftmax::softmax(d.in, d.out);
+                keep(d.out);
+            },
+            [&] {
+                benchmarks::naive_xsimd::softmax<T>(d.in, d.out);
+                keep(d.out);
+            });
     }
-    for (const auto& [n, aim] : {std::pair<std::size_t, double>{1000, 2.3}, {4096, 1.8}, {32000, 1.8}, {1 << 20, 2.1}}) {
+    for (const auto& [n, aim] :
+         {std::pair<std::size_t, double>{1000, 2.3}, {4096, 1.8}, {32000, 1.8}, {1 << 20, 2.1}}) {
         operands<T> d(n);
-        table.line("softmax " + std::to_string(n) + t, "exponential map", n, aim,
-                   [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); },
-                   [&] { exponential_map(d.in.data(), d.out.data(), n); keep(d.out); });
+        table.line(
+            "softmax " + std::to_string(n) + t, "exponential map", n, aim,
+            [&] {
+                xsoftmax::softmax(d.in, d.out);
+                keep(d.out);
+            },
+            [&] {
+                exponential_map(d.in.data(), d.out.data(), n);
+                keep(d.out);
+            });
     }
     for (const auto& [rows, n] : {std::pair<std::size_t, std::size_t>{64, 1024}, {16, 4096}}) {
         operands<T> d(rows * n);
-        table.line("softmax " + std::to_string(rows) + "x" + std::to_string(n) + t, "exponential map", rows * n, 1.5,
-                   [&] {
-                       xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
-                                         xsoftmax::matrix_view<T>(d.out.data(), rows, n));
-                       keep(d.out);
-                   },
-                   [&] { exponential_map(d.in.data(), d.out.data(), rows * n); keep(d.out); });
+        table.line(
+            "softmax " + std::to_string(rows) + "x" + std::to_string(n) + t, "exponential map", rows * n, 1.5,
+            [&] {
+                xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
+                                  xsoftmax::matrix_view<T>(d.out.data(), rows, n));
+                keep(d.out);
+            },
+            [&] {
+                exponential_map(d.in.data(), d.out.data(), rows * n);
+                keep(d.out);
+            });
     }
-    for (const auto& [rows, n, ns] : {std::tuple<std::size_t, std::size_t, double>{4096, 10, 2.6}, {4096, 16, 3.0},
-                                      {1024, 32, 5}, {512, 64, 9}, {256, 128, 17}}) {
+    for (const auto& [rows, n, ns] : {std::tuple<std::size_t, std::size_t, double>{4096, 10, 2.6},
+                                      {4096, 16, 3.0},
+                                      {1024, 32, 5},
+                                      {512, 64, 9},
+                                      {256, 128, 17}}) {
         operands<T> d(rows * n), map(4096);
         // In proportion to 0.063 ns an element of the map.
-        table.line("softmax " + std::to_string(rows) + "x" + std::to_string(n) + t + ", a row", "row of map / 4096", rows, ns / (0.063 * 4096) * rows,
-                   [&] {
-                       xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
-                                         xsoftmax::matrix_view<T>(d.out.data(), rows, n));
-                       keep(d.out);
-                   },
-                   [&] { exponential_map(map.in.data(), map.out.data(), 4096); keep(map.out); });
+        table.line(
+            "softmax " + std::to_string(rows) + "x" + std::to_string(n) + t + ", a row", "row of map / 4096", rows,
+            ns / (0.063 * 4096) * rows,
+            [&] {
+                xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
+                                  xsoftmax::matrix_view<T>(d.out.data(), rows, n));
+                keep(d.out);
+            },
+            [&] {
+                exponential_map(map.in.data(), map.out.data(), 4096);
+                keep(map.out);
+            });
     }
     for (const auto& [n, ns] : {std::pair<std::size_t, double>{8, 10}, {16, 10}, {64, 17}, {128, 25}}) {
         operands<T> d(n), map(4096);
-        table.line("one call " + std::to_string(n) + t, "map of 4096", 1, ns / (0.063 * 4096),
-                   [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); },
-                   [&] { exponential_map(map.in.data(), map.out.data(), 4096); keep(map.out); });
+        table.line(
+            "one call " + std::to_string(n) + t, "map of 4096", 1, ns / (0.063 * 4096),
+            [&] {
+                xsoftmax::softmax(d.in, d.out);
+                keep(d.out);
+            },
+            [&] {
+                exponential_map(map.in.data(), map.out.data(), 4096);
+                keep(map.out);
+            });
     }
     {
         operands<T> d(4096);
-        const auto softmax = [&] { xsoftmax::softmax(d.in, d.out); keep(d.out); };
-        table.line("log_softmax 4096" + t, "softmax", 4096, 1.25, [&] { xsoftmax::log_softmax(d.in, d.out); keep(d.out); },
-                   softmax);
-        table.line("log_sum_exp 4096" + t, "softmax", 4096, 0.9, [&] { keep(xsoftmax::log_sum_exp(d.in)); }, softmax);
-        table.line("cross-entropy + gradient 4096" + t, "softmax", 4096, 1.25,
-                   [&] { keep(xsoftmax::softmax_cross_entropy(d.in, 7, d.out)); }, softmax);
-        table.line("cross-entropy 4096" + t, "softmax", 4096, 0.9, [&] { keep(xsoftmax::softmax_cross_entropy(d.in, 7)); },
-                   softmax);
+        const auto softmax = [&] {
+            xsoftmax::softmax(d.in, d.out);
+            keep(d.out);
+        };
+        table.line(
+            "log_softmax 4096" + t, "softmax", 4096, 1.25,
+            [&] {
+                xsoftmax::log_softmax(d.in, d.out);
+                keep(d.out);
+            },
+            softmax);
+        table.line(
+            "log_sum_exp 4096" + t, "softmax", 4096, 0.9, [&] { keep(xsoftmax::log_sum_exp(d.in)); }, softmax);
+        table.line(
+            "cross-entropy + gradient 4096" + t, "softmax", 4096, 1.25,
+            [&] { keep(xsoftmax::softmax_cross_entropy(d.in, 7, d.out)); }, softmax);
+        table.line(
+            "cross-entropy 4096" + t, "softmax", 4096, 0.9, [&] { keep(xsoftmax::softmax_cross_entropy(d.in, 7)); },
+            softmax);
     }
-    for (const auto& [rows, n, aim] : {std::tuple<std::size_t, std::size_t, double>{16384, 1024, 0.85}, {512, 32000, 1.1},
-                                       {1, 1 << 24, 1.35}}) {
+    for (const auto& [rows, n, aim] :
+         {std::tuple<std::size_t, std::size_t, double>{16384, 1024, 0.85}, {512, 32000, 1.1}, {1, 1 << 24, 1.35}}) {
         operands<T> d(rows * n);
-        table.line("softmax " + std::to_string(rows) + "x" + std::to_string(n) + t, "memcpy", rows * n, aim,
-                   [&] {
-                       xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
-                                         xsoftmax::matrix_view<T>(d.out.data(), rows, n));
-                       keep(d.out);
-                   },
-                   [&] { std::memcpy(d.out.data(), d.in.data(), rows * n * sizeof(T)); keep(d.out); });
+        table.line(
+            "softmax " + std::to_string(rows) + "x" + std::to_string(n) + t, "memcpy", rows * n, aim,
+            [&] {
+                xsoftmax::softmax(xsoftmax::matrix_view<const T>(d.in.data(), rows, n),
+                                  xsoftmax::matrix_view<T>(d.out.data(), rows, n));
+                keep(d.out);
+            },
+            [&] {
+                std::memcpy(d.out.data(), d.in.data(), rows * n * sizeof(T));
+                keep(d.out);
+            });
     }
 }
 

@@ -8,10 +8,10 @@
 
 #include "compiler.hpp"
 #include "exp.hpp"
+#include "long_row.hpp"
 #include "search.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
-#include "long_row.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {

@@ -325,9 +325,8 @@ private:
 template <class B, bool Blocks = true, class T, class Kept, class Result>
 XSOFTMAX_ALWAYS_INLINE void write_results(T* output, std::size_t n, const Kept& kept, const Result& result)
 {
-    for_each_window<B, Blocks>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        window.store_to(output, result(kept(window), window));
-    });
+    for_each_window<B, Blocks>(
+        n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(output, result(kept(window), window)); });
 }
 
 /// Brings back to 1 what is above.
@@ -342,9 +341,8 @@ XSOFTMAX_COLD void bound_by_one(T* row, std::size_t n)
 /// Completes the totals of a row with this maximum, whose exponentials have been added up in trees: what those have lost is
 /// given back, and a row with a heavy element gets its own exponential, whose polynomial the others need not wait for.
 template <class B, class Maximum, class Exponentials>
-XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B> top,
-                                 const Maximum& maximum, const largest_trees<B>& trees,
-                                 const Exponentials& exponentials)
+XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B> top, const Maximum& maximum,
+                                 const largest_trees<B>& trees, const Exponentials& exponentials)
 {
     using T = value_of<B>;
     const double sum = leading(totals.sums[0]);

@@ -353,8 +353,8 @@ struct index_gradient_operation : index_loss_operation {
     {
         return [factor, unit = B(static_cast<value_of<B>>(maximum.scale().unit))](const auto& e, auto)
                    XSOFTMAX_INLINE_LAMBDA {
-            return compensated_product::of(e, factor.part[0], factor.part[1]) * unit;
-        };
+                       return compensated_product::of(e, factor.part[0], factor.part[1]) * unit;
+                   };
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const

@@ -2,30 +2,37 @@
 
 /// Which sweep runs for which row: the one place where that is decided.
 ///
-///     temperature        row                   sweep               computed in
-///     2^-30 … 2^30 (1)   up to 8 (2) vectors   short_row           the row's type
-///     2^-30 … 2^30 (1)   longer                three_pass          the row's type
-///     0                  any                   zero_temperature    the row's type
-///     any other          any                   three_pass_in_double  double
+///     temperature        row                        sweep                 computed in
+///     2^-30 … 2^30 (1)   up to 8 (2) vectors        short_row             the row's type
+///     2^-30 … 2^30 (1)   longer, of softmax, and    two_pass              the row's type
+///                        not in place
+///     2^-30 … 2^30 (1)   longer                     three_pass            the row's type
+///     0                  any                        zero_temperature      the row's type
+///     any other          any                        three_pass_in_double  double
 ///
 /// (1) double: 2^-400 … 2^400
 /// (2) 4 where an operation keeps more than one sum
 ///
-/// Many rows, at a temperature of the first two lines:
+/// Many rows, at a temperature of the first lines:
 ///
 ///     elements of a row     rows                                  sweep
 ///     contiguous            as many as fill vectors, of up to     short_rows: groups
 ///                           short_rows_vectors vectors
+///     contiguous            longer, of softmax, not in place      overlapped_rows
+///     contiguous            such, up to scratch_row_bytes, where  rows_by_scratch
+///                           results exceed out_of_cache_bytes
 ///     apart                 neighbours are contiguous             inner_axis: a row in each lane
 ///     any other                                                   one at a time, as above; through a tile where apart
+///
+/// A row gets the same bits from short_row and short_rows, and from two_pass, three_pass, overlapped_rows and rows_by_scratch.
 
 #include "compiler.hpp"
 #include "exp.hpp"
+#include "long_row.hpp"
 #include "plain_data.hpp"
+#include "scratch_rows.hpp"
 #include "short_row.hpp"
 #include "short_rows.hpp"
-#include "scratch_rows.hpp"
-#include "long_row.hpp"
 #include "two_pass.hpp"
 #include "zero_temperature.hpp"
 
@@ -55,8 +62,7 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation> * vector) return short_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
-        if (operation.output != logits && n >= guess_elements)
-            return two_pass<Arch>(operation, logits, n, temperature);
+        if (operation.output != logits && n >= guess_elements) return two_pass<Arch>(operation, logits, n, temperature);
     three_pass<Arch>(operation, logits, n, temperature);
 }
 
@@ -89,6 +95,67 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
         run_row<Arch>(operation, logits(r), n, temperature);
     }
 }
+
+// ---- Each by name, for tests and benchmarks -----------------------------------------------------------------------------
+
+/// A sweep for one row. n is within what `accepts` says, and the temperature is ordinary unless the name ends in "double".
+template <class Operation, class T>
+struct row_regime {
+    const char* name;
+    bool (*accepts)(std::size_t n, bool in_place);
+    void (*run)(Operation& operation, const T* logits, std::size_t n, double temperature);
+};
+
+template <class Arch, class Operation, class T>
+inline constexpr row_regime<Operation, T> row_regimes[] = {
+    {"short_row", [](std::size_t n, bool) { return n <= short_row_vectors<Operation> * xsimd::batch<T, Arch>::size; },
+     [](Operation& operation, const T* logits, std::size_t n, double temperature) {
+         short_row<Arch>(operation, logits, n, temperature);
+     }},
+    {"two_pass",
+     [](std::size_t n, bool in_place) { return Operation::any_reference && n >= guess_elements && !in_place; },
+     [](Operation& operation, const T* logits, std::size_t n, double temperature) {
+         if constexpr (Operation::any_reference) two_pass<Arch>(operation, logits, n, temperature);
+     }},
+    {"three_pass", [](std::size_t, bool) { return true; },
+     [](Operation& operation, const T* logits, std::size_t n, double temperature) {
+         three_pass<Arch>(operation, logits, n, temperature);
+     }},
+    // Of doubles only at the extreme temperatures that it is for: it rounds differences of near ones.
+    {"three_pass_in_double", [](std::size_t, bool) { return sizeof(T) < sizeof(double); },
+     [](Operation& operation, const T* logits, std::size_t n, double temperature) {
+         three_pass_in_double<Arch>(operation, logits, n, temperature);
+     }},
+};
+
+/// Sweeps for many rows, at an ordinary temperature and not in place.
+template <class Operation, class T>
+struct rows_regime {
+    const char* name;
+    bool (*accepts)(std::size_t n);
+    void (*run)(rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature);
+};
+
+template <class Arch, class Operation, class T>
+inline constexpr rows_regime<Operation, T> rows_regimes[] = {
+    {"short_rows",  // and those that do not fill a group one at a time
+     [](std::size_t n) { return n <= short_rows_vectors * xsimd::batch<T, Arch>::size; },
+     [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
+         const operations_apart<Operation, T> operations{outputs};
+         for (std::size_t r = short_rows<Arch, T>(rows, n, temperature, logits, operations); r < rows; ++r) {
+             Operation operation = operations(r);
+             short_row<Arch>(operation, logits(r), n, temperature);
+         }
+     }},
+    {"overlapped_rows", [](std::size_t n) { return n >= guess_elements; },
+     [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
+         overlapped_rows<Arch, T>(rows, n, temperature, logits, operations_apart<Operation, T>{outputs});
+     }},
+    {"rows_by_scratch", [](std::size_t n) { return n >= guess_elements && n <= scratch_row_bytes / sizeof(T); },
+     [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
+         rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations_apart<Operation, T>{outputs});
+     }},
+};
 
 }  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

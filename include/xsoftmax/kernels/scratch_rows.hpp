@@ -47,7 +47,7 @@ inline constexpr std::size_t scratch_row_bytes = 16384;
 /// next have been computed, as overlapped_rows does.
 template <class Arch, class T, class Logits, class Operations>
 XSOFTMAX_NEVER_INLINE void rows_by_scratch(std::size_t rows, std::size_t n, double temperature, const Logits& logits,
-                                         const Operations& operations)
+                                           const Operations& operations)
 {
     using B = xsimd::batch<T, Arch>;
     using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;

@@ -7,10 +7,10 @@
 
 #include "compiler.hpp"
 #include "exp.hpp"
+#include "long_row.hpp"
 #include "operations.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
-#include "long_row.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {

@@ -49,7 +49,8 @@ public:
             const near_maximum<B> reference(guess, scale);
             B best(-infinity<T>);
             add_up(
-                first_row, end, logits, operations, [&](std::size_t) XSOFTMAX_INLINE_LAMBDA -> auto& { return reference; },
+                first_row, end, logits,
+                operations, [&](std::size_t) XSOFTMAX_INLINE_LAMBDA -> auto& { return reference; },
                 [&](B x) XSOFTMAX_INLINE_LAMBDA { best = maximum(best, x); });
             store(Operation::template finish_lanes<B>(sums_));
             return scale.is_good_guess(guess, horizontal_maximum(best)) && sums_allow_guess();

@@ -109,8 +109,9 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
     if (!row.is_good()) [[unlikely]]
         return three_pass<Arch>(operation, logits, n, temperature);
     const auto row_coefficients = row.finish();
-    write_results<B>(operation.output, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { return row.kept(window); },
-                     operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.reference()));
+    write_results<B>(
+        operation.output, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { return row.kept(window); },
+        operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.reference()));
     if (row.exceeds_one(row_coefficients)) [[unlikely]]
         bound_by_one<B>(operation.output, n);
     operation.complete();

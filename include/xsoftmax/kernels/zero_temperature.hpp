@@ -3,10 +3,10 @@
 /// The limit of temperature 0: only the winners (the elements equal to the maximum) count, and they count alike.
 
 #include "compiler.hpp"
+#include "long_row.hpp"
 #include "operations.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
-#include "long_row.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
