@@ -14,8 +14,10 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
         "sve128 xsimd::detail::sve<128> -march=armv8-a+sve -msve-vector-bits=128"
         "neon64 xsimd::neon64")
 else()
-    set(architectures "baseline xsimd::default_arch")
+    set(architectures "baseline xsoftmax::kernels::default_arch")
 endif()
+
+set(XSOFTMAX_DISPATCH_ARCHITECTURES "all" CACHE STRING "Architectures in xsoftmax::dispatch, by name; what cannot be compiled is left out")
 
 include(CheckCXXSourceCompiles)
 get_target_property(xsimd_includes xsimd INTERFACE_INCLUDE_DIRECTORIES)
@@ -29,11 +31,20 @@ foreach(line IN LISTS architectures)
     set(name ${CMAKE_MATCH_1})
     set(type ${CMAKE_MATCH_2})
     set(flags ${CMAKE_MATCH_3})
+    if(NOT (XSOFTMAX_DISPATCH_ARCHITECTURES STREQUAL "all" OR name IN_LIST XSOFTMAX_DISPATCH_ARCHITECTURES))
+        continue()
+    endif()
     set(CMAKE_REQUIRED_FLAGS ${flags})
     set(CMAKE_REQUIRED_INCLUDES ${xsimd_includes})
+    if(type STREQUAL "xsoftmax::kernels::default_arch")
+        set(XSOFTMAX_DISPATCHES_${name} ON)
+    endif()
     check_cxx_source_compiles("#include <xsimd/xsimd.hpp>
+        #if !defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
         static_assert(${type}::supported());
-        int main() { return static_cast<int>(xsimd::batch<float, ${type}>(0.0f).get(0)); }" XSOFTMAX_DISPATCHES_${name})
+        float first(xsimd::batch<float, ${type}> x) { return x.get(0); }
+        #endif
+        int main() {}" XSOFTMAX_DISPATCHES_${name})
     unset(CMAKE_REQUIRED_FLAGS)
     unset(CMAKE_REQUIRED_INCLUDES)
     if(NOT XSOFTMAX_DISPATCHES_${name})

@@ -28,7 +28,9 @@ bool system_allows()
 template <class Arch>
 bool processor_has()
 {
-#if XSIMD_VERSION_MAJOR < 9
+#if defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+    return true;
+#elif XSIMD_VERSION_MAJOR < 9
     return Arch::version() <= xsimd::available_architectures().best;
 #else
     return xsimd::available_architectures().has(Arch{});
@@ -51,7 +53,7 @@ struct runnable_tables {
     template <class Arch>
     void add(const kernels::kernel_table& table)
     {
-        if (!std::is_same_v<Arch, xsimd::default_arch> && !(processor_has<Arch>() && system_allows<Arch>())) return;
+        if (!std::is_same_v<Arch, kernels::default_arch> && !(processor_has<Arch>() && system_allows<Arch>())) return;
         tables[count] = &table;
         names[count++] = table.name;
     }

@@ -188,18 +188,18 @@ TEMPLATE_TEST_CASE("any temperature", "[accuracy]", float, double)
     CHECK(table.largest() <= bound);
 }
 
-TEMPLATE_TEST_CASE("a ladder of lengths", "[accuracy]", float, double)
+TEMPLATE_TEST_CASE("a ladder of lengths", "[accuracy][large]", float, double)
 {
     check_lengths<TestType>({384, 511, 512, 513, 1000, 1023, 2048, 4096, 10007, 32000, 65536}, {1.0}, true,
                             type_name<TestType>);
 }
 
-TEMPLATE_TEST_CASE("long rows", "[accuracy]", float, double)
+TEMPLATE_TEST_CASE("long rows", "[accuracy][large]", float, double)
 {
     check_lengths<TestType>({128256, std::size_t{1} << 20}, {1.0}, false, type_name<TestType>);
 }
 
-TEST_CASE("2^24 elements", "[accuracy]") { check_lengths<float>({std::size_t{1} << 24}, {1.0}, false, "float"); }
+TEST_CASE("2^24 elements", "[accuracy][large]") { check_lengths<float>({std::size_t{1} << 24}, {1.0}, false, "float"); }
 
 TEMPLATE_TEST_CASE("the whole ladder, every distribution", "[accuracy][.slow]", float, double)
 {

@@ -481,7 +481,7 @@ TEMPLATE_TEST_CASE("denormal logits count", "[edges]", float, double)
     }
 }
 
-TEMPLATE_TEST_CASE("2^24 equal logits share exactly", "[edges]", float, double)
+TEMPLATE_TEST_CASE("2^24 equal logits share exactly", "[edges][large]", float, double)
 {
     using T = TestType;
     constexpr std::size_t n = std::size_t{1} << 24;

@@ -28,7 +28,16 @@ template <detail::input_tensor Probabilities, detail::input_tensor_like<Probabil
 void softmax_backward(const Probabilities& probabilities, const Upstream& upstream, const Gradient& gradient,
                       softmax_options options = {})
 {
-    detail::run_backward<detail::backward_of_softmax>("softmax_backward", "probabilities",
+    softmax_backward(serial_executor{}, probabilities, upstream, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Probabilities, detail::input_tensor_like<Probabilities> Upstream,
+          detail::output_tensor_like<Probabilities> Gradient>
+void softmax_backward(Executor&& executor, const Probabilities& probabilities, const Upstream& upstream,
+                      const Gradient& gradient, softmax_options options = {})
+{
+    detail::run_backward<detail::backward_of_softmax>(executor, "softmax_backward", "probabilities",
                                                       detail::as_input(probabilities), detail::as_input(upstream),
                                                       detail::as_output(gradient), options);
 }
@@ -56,9 +65,18 @@ template <detail::input_tensor LogProbabilities, detail::input_tensor_like<LogPr
 void log_softmax_backward(const LogProbabilities& log_probabilities, const Upstream& upstream, const Gradient& gradient,
                           softmax_options options = {})
 {
+    log_softmax_backward(serial_executor{}, log_probabilities, upstream, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor LogProbabilities,
+          detail::input_tensor_like<LogProbabilities> Upstream, detail::output_tensor_like<LogProbabilities> Gradient>
+void log_softmax_backward(Executor&& executor, const LogProbabilities& log_probabilities, const Upstream& upstream,
+                          const Gradient& gradient, softmax_options options = {})
+{
     detail::run_backward<detail::backward_of_log_softmax>(
-        "log_softmax_backward", "log_probabilities", detail::as_input(log_probabilities), detail::as_input(upstream),
-        detail::as_output(gradient), options);
+        executor, "log_softmax_backward", "log_probabilities", detail::as_input(log_probabilities),
+        detail::as_input(upstream), detail::as_output(gradient), options);
 }
 
 /// The same for one row: contiguous ranges of the same type and length.

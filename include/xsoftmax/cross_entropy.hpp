@@ -130,7 +130,16 @@ template <detail::input_tensor Logits, detail::class_indices Targets,
 void cross_entropy_losses(const Logits& logits, Targets&& targets, Losses&& losses,
                           batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::index_losses("cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+    cross_entropy_losses(serial_executor{}, logits, targets, losses, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void cross_entropy_losses(Executor&& executor, const Logits& logits, Targets&& targets, Losses&& losses,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses(executor, "cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
                          detail::no_gradient<detail::tensor_element<Logits>>(),
                          detail::wanted_losses(detail::as_output(losses)), options);
 }
@@ -142,7 +151,17 @@ template <detail::input_tensor Logits, detail::class_indices Targets,
 void cross_entropy_losses(const Logits& logits, Targets&& targets, Losses&& losses, const Gradient& gradient,
                           batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::index_losses("cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+    cross_entropy_losses(serial_executor{}, logits, targets, losses, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void cross_entropy_losses(Executor&& executor, const Logits& logits, Targets&& targets, Losses&& losses,
+                          const Gradient& gradient,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses(executor, "cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
                          detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options);
 }
 
@@ -151,8 +170,18 @@ template <detail::input_tensor Logits, detail::class_indices Targets>
 detail::tensor_element<Logits> softmax_cross_entropy(
     const Logits& logits, Targets&& targets, batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::index_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
-                                detail::no_gradient<detail::tensor_element<Logits>>(), {}, options);
+    return softmax_cross_entropy(serial_executor{}, logits, targets, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, Targets&& targets,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses(executor, "softmax_cross_entropy", detail::as_input(logits),
+                                detail::as_indices(targets), detail::no_gradient<detail::tensor_element<Logits>>(), {},
+                                options);
 }
 
 /// The same, and its gradient by the logits, which may be written over the logits.
@@ -161,8 +190,18 @@ detail::tensor_element<Logits> softmax_cross_entropy(
     const Logits& logits, Targets&& targets, const Gradient& gradient,
     batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::index_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
-                                detail::as_output(gradient), {}, options);
+    return softmax_cross_entropy(serial_executor{}, logits, targets, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, Targets&& targets, const Gradient& gradient,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses(executor, "softmax_cross_entropy", detail::as_input(logits),
+                                detail::as_indices(targets), detail::as_output(gradient), {}, options);
 }
 
 /// Cross-entropy of each row with target probabilities, the formula above. `targets` is a view of the logits' extents;
@@ -172,7 +211,16 @@ template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses,
                           batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::probability_losses("cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
+    cross_entropy_losses(serial_executor{}, logits, targets, losses, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void cross_entropy_losses(Executor&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses(executor, "cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
                                detail::no_gradient<detail::tensor_element<Logits>>(),
                                detail::wanted_losses(detail::as_output(losses)), options);
 }
@@ -183,7 +231,17 @@ template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses, const Gradient& gradient,
                           batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::probability_losses("cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
+    cross_entropy_losses(serial_executor{}, logits, targets, losses, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void cross_entropy_losses(Executor&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
+                          const Gradient& gradient,
+                          batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses(executor, "cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
                                detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options);
 }
 
@@ -193,8 +251,18 @@ detail::tensor_element<Logits> softmax_cross_entropy(
     const Logits& logits, const Targets& targets,
     batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::probability_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_input(targets),
-                                      detail::no_gradient<detail::tensor_element<Logits>>(), {}, options);
+    return softmax_cross_entropy(serial_executor{}, logits, targets, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, const Targets& targets,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses(executor, "softmax_cross_entropy", detail::as_input(logits),
+                                      detail::as_input(targets), detail::no_gradient<detail::tensor_element<Logits>>(),
+                                      {}, options);
 }
 
 /// The same, and its gradient by the logits, which may be written over the logits and shares nothing with the targets.
@@ -204,8 +272,18 @@ detail::tensor_element<Logits> softmax_cross_entropy(
     const Logits& logits, const Targets& targets, const Gradient& gradient,
     batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::probability_losses("softmax_cross_entropy", detail::as_input(logits), detail::as_input(targets),
-                                      detail::as_output(gradient), {}, options);
+    return softmax_cross_entropy(serial_executor{}, logits, targets, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, const Targets& targets, const Gradient& gradient,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses(executor, "softmax_cross_entropy", detail::as_input(logits),
+                                      detail::as_input(targets), detail::as_output(gradient), {}, options);
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -48,6 +48,13 @@ template <detail::row Logits>
 template <detail::input_tensor Logits, detail::output_row<detail::tensor_element<Logits>> Values>
 void log_sum_exp(const Logits& logits, Values&& values, softmax_options options = {})
 {
+    log_sum_exp(serial_executor{}, logits, values, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::output_row<detail::tensor_element<Logits>> Values>
+void log_sum_exp(Executor&& executor, const Logits& logits, Values&& values, softmax_options options = {})
+{
     using T = detail::tensor_element<Logits>;
     const auto in = detail::as_input(logits);
     const auto out = detail::as_output(values);
@@ -63,7 +70,7 @@ void log_sum_exp(const Logits& logits, Values&& values, softmax_options options 
         return;
     }
     detail::run_rows<false>(
-        layout, detail::data_of<T>(in), options.temperature,
+        executor, detail::arranged<T>(layout, options.temperature), detail::data_of<T>(in), options.temperature,
         [&](const auto&, const auto&, std::size_t) { return kernels::log_sum_exp_operation{options.temperature}; },
         [&](std::size_t r, const kernels::log_sum_exp_operation& row) { out[r] = static_cast<T>(row.result); });
 }
@@ -72,12 +79,19 @@ void log_sum_exp(const Logits& logits, Values&& values, softmax_options options 
 template <detail::input_tensor Logits>
 [[nodiscard]] auto log_sum_exp(const Logits& logits, softmax_options options = {})
 {
+    return log_sum_exp(serial_executor{}, logits, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits>
+[[nodiscard]] auto log_sum_exp(Executor&& executor, const Logits& logits, softmax_options options = {})
+{
     const auto in = detail::as_input(logits);
     detail::check_temperature("log_sum_exp", options.temperature);
     const std::size_t axis = detail::check_axis("log_sum_exp", options.axis, in.rank);
     detail::check_countable("log_sum_exp", "logits", in);
     std::vector<detail::tensor_element<Logits>> values(detail::rows_along(axis, in).rows());
-    log_sum_exp(logits, values, options);
+    log_sum_exp(executor, logits, values, options);
     return values;
 }
 

@@ -25,6 +25,14 @@ template <detail::input_tensor Logits, detail::output_tensor_like<Logits> Probab
 void masked_softmax(const Logits& logits, const Probabilities& probabilities,
                     const mask<detail::tensor_element<Logits>>& mask, softmax_options options = {})
 {
+    masked_softmax(serial_executor{}, logits, probabilities, mask, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
+void masked_softmax(Executor&& executor, const Logits& logits, const Probabilities& probabilities,
+                    const mask<detail::tensor_element<Logits>>& mask, softmax_options options = {})
+{
     using T = detail::tensor_element<Logits>;
     const auto in = detail::as_input(logits);
     const auto out = detail::as_output(probabilities);
@@ -34,13 +42,21 @@ void masked_softmax(const Logits& logits, const Probabilities& probabilities,
     detail::check_output("masked_softmax", "probabilities", out, "logits", in);
     const detail::row_masks<T> masks("masked_softmax", mask, in, axis);
 
-    detail::run_masked_batch<kernels::softmax_operation<T>>(axis, in, out, masks, T(0), masks.probability_of_nothing(),
-                                                            options.temperature);
+    detail::run_masked_batch<kernels::softmax_operation<T>>(executor, axis, in, out, masks, T(0),
+                                                            masks.probability_of_nothing(), options.temperature);
 }
 
 /// Logarithm of masked_softmax: −inf for what is left out. All else as there.
 template <detail::input_tensor Logits, detail::output_tensor_like<Logits> LogProbabilities>
 void masked_log_softmax(const Logits& logits, const LogProbabilities& log_probabilities,
+                        const mask<detail::tensor_element<Logits>>& mask, softmax_options options = {})
+{
+    masked_log_softmax(serial_executor{}, logits, log_probabilities, mask, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::output_tensor_like<Logits> LogProbabilities>
+void masked_log_softmax(Executor&& executor, const Logits& logits, const LogProbabilities& log_probabilities,
                         const mask<detail::tensor_element<Logits>>& mask, softmax_options options = {})
 {
     using T = detail::tensor_element<Logits>;
@@ -53,7 +69,7 @@ void masked_log_softmax(const Logits& logits, const LogProbabilities& log_probab
     const detail::row_masks<T> masks("masked_log_softmax", mask, in, axis);
 
     detail::run_masked_batch<kernels::log_softmax_operation<T>>(
-        axis, in, out, masks, -kernels::infinity<T>, masks.log_probability_of_nothing(), options.temperature);
+        executor, axis, in, out, masks, -kernels::infinity<T>, masks.log_probability_of_nothing(), options.temperature);
 }
 
 // ---- Cross-entropy of the kept classes ---------------------------------------------------------------------------------
@@ -70,7 +86,17 @@ void masked_cross_entropy_losses(const Logits& logits, Targets&& targets,
                                  const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
                                  batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::index_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+    masked_cross_entropy_losses(serial_executor{}, logits, targets, mask, losses, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, Targets&& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses(executor, "masked_cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
                          detail::no_gradient<detail::tensor_element<Logits>>(),
                          detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
@@ -83,7 +109,18 @@ void masked_cross_entropy_losses(const Logits& logits, Targets&& targets,
                                  const Gradient& gradient,
                                  batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::index_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
+    masked_cross_entropy_losses(serial_executor{}, logits, targets, mask, losses, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, Targets&& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 const Gradient& gradient,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::index_losses(executor, "masked_cross_entropy_losses", detail::as_input(logits), detail::as_indices(targets),
                          detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
 
@@ -94,8 +131,18 @@ void masked_cross_entropy_losses(const Logits& logits, const Targets& targets,
                                  const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
                                  batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::probability_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
-                               detail::no_gradient<detail::tensor_element<Logits>>(),
+    masked_cross_entropy_losses(serial_executor{}, logits, targets, mask, losses, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses>
+void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, const Targets& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses(executor, "masked_cross_entropy_losses", detail::as_input(logits),
+                               detail::as_input(targets), detail::no_gradient<detail::tensor_element<Logits>>(),
                                detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
 
@@ -107,9 +154,20 @@ void masked_cross_entropy_losses(const Logits& logits, const Targets& targets,
                                  const Gradient& gradient,
                                  batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    detail::probability_losses("masked_cross_entropy_losses", detail::as_input(logits), detail::as_input(targets),
-                               detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options,
-                               &mask);
+    masked_cross_entropy_losses(serial_executor{}, logits, targets, mask, losses, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
+void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, const Targets& targets,
+                                 const mask<detail::tensor_element<Logits>>& mask, Losses&& losses,
+                                 const Gradient& gradient,
+                                 batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    detail::probability_losses(executor, "masked_cross_entropy_losses", detail::as_input(logits),
+                               detail::as_input(targets), detail::as_output(gradient),
+                               detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
 
 /// Mean or sum of the losses, with classes as targets.
@@ -118,8 +176,18 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask,
     batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::index_losses("masked_softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
-                                detail::no_gradient<detail::tensor_element<Logits>>(), {}, options, &mask);
+    return masked_softmax_cross_entropy(serial_executor{}, logits, targets, mask, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses(executor, "masked_softmax_cross_entropy", detail::as_input(logits),
+                                detail::as_indices(targets), detail::no_gradient<detail::tensor_element<Logits>>(), {},
+                                options, &mask);
 }
 
 /// The same, and its gradient by the logits, which may be written over the logits.
@@ -128,8 +196,18 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask, const Gradient& gradient,
     batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::index_losses("masked_softmax_cross_entropy", detail::as_input(logits), detail::as_indices(targets),
-                                detail::as_output(gradient), {}, options, &mask);
+    return masked_softmax_cross_entropy(serial_executor{}, logits, targets, mask, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::class_indices Targets,
+          detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask,
+    const Gradient& gradient, batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::index_losses(executor, "masked_softmax_cross_entropy", detail::as_input(logits),
+                                detail::as_indices(targets), detail::as_output(gradient), {}, options, &mask);
 }
 
 /// Mean or sum of the losses, with probabilities as targets.
@@ -138,7 +216,16 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,
     batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::probability_losses("masked_softmax_cross_entropy", detail::as_input(logits),
+    return masked_softmax_cross_entropy(serial_executor{}, logits, targets, mask, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,
+    batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses(executor, "masked_softmax_cross_entropy", detail::as_input(logits),
                                       detail::as_input(targets), detail::no_gradient<detail::tensor_element<Logits>>(),
                                       {}, options, &mask);
 }
@@ -150,7 +237,17 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,
     const Gradient& gradient, batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
 {
-    return detail::probability_losses("masked_softmax_cross_entropy", detail::as_input(logits),
+    return masked_softmax_cross_entropy(serial_executor{}, logits, targets, mask, gradient, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
+          detail::output_tensor_like<Logits> Gradient>
+detail::tensor_element<Logits> masked_softmax_cross_entropy(
+    Executor&& executor, const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,
+    const Gradient& gradient, batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
+{
+    return detail::probability_losses(executor, "masked_softmax_cross_entropy", detail::as_input(logits),
                                       detail::as_input(targets), detail::as_output(gradient), {}, options, &mask);
 }
 

@@ -62,6 +62,14 @@ template <detail::row Logits>
 template <detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
 void softmax(const Logits& logits, const Probabilities& probabilities, softmax_options options = {})
 {
+    softmax(serial_executor{}, logits, probabilities, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
+void softmax(Executor&& executor, const Logits& logits, const Probabilities& probabilities,
+             softmax_options options = {})
+{
     const auto in = detail::as_input(logits);
     const auto out = detail::as_output(probabilities);
     detail::check_temperature("softmax", options.temperature);
@@ -69,7 +77,8 @@ void softmax(const Logits& logits, const Probabilities& probabilities, softmax_o
     detail::check_countable("softmax", "logits", in);
     detail::check_output("softmax", "probabilities", out, "logits", in);
 
-    detail::run_batch<kernels::softmax_operation<detail::tensor_element<Logits>>>(axis, in, out, options.temperature);
+    detail::run_batch<kernels::softmax_operation<detail::tensor_element<Logits>>>(executor, axis, in, out,
+                                                                                  options.temperature);
 }
 
 /// Logarithm of softmax along a row: y[i] = (x[i] − max x)/T − log Σ_j exp((x[j] − max x)/T).
@@ -109,6 +118,14 @@ template <detail::row Logits>
 template <detail::input_tensor Logits, detail::output_tensor_like<Logits> LogProbabilities>
 void log_softmax(const Logits& logits, const LogProbabilities& log_probabilities, softmax_options options = {})
 {
+    log_softmax(serial_executor{}, logits, log_probabilities, options);
+}
+
+/// The same on the threads of an executor.
+template <executor Executor, detail::input_tensor Logits, detail::output_tensor_like<Logits> LogProbabilities>
+void log_softmax(Executor&& executor, const Logits& logits, const LogProbabilities& log_probabilities,
+                 softmax_options options = {})
+{
     const auto in = detail::as_input(logits);
     const auto out = detail::as_output(log_probabilities);
     detail::check_temperature("log_softmax", options.temperature);
@@ -116,7 +133,7 @@ void log_softmax(const Logits& logits, const LogProbabilities& log_probabilities
     detail::check_countable("log_softmax", "logits", in);
     detail::check_output("log_softmax", "log_probabilities", out, "logits", in);
 
-    detail::run_batch<kernels::log_softmax_operation<detail::tensor_element<Logits>>>(axis, in, out,
+    detail::run_batch<kernels::log_softmax_operation<detail::tensor_element<Logits>>>(executor, axis, in, out,
                                                                                       options.temperature);
 }
 

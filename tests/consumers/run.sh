@@ -39,7 +39,8 @@ assert_nothing_else() { # NAME
     )
 }
 
-configure xsoftmax "$source" -DXSOFTMAX_BUILD_TESTS=OFF -DXSOFTMAX_BUILD_BENCHMARKS=OFF -DXSOFTMAX_BUILD_EXAMPLES=OFF
+configure xsoftmax "$source" -DXSOFTMAX_BUILD_TESTS=OFF -DXSOFTMAX_BUILD_BENCHMARKS=OFF -DXSOFTMAX_BUILD_EXAMPLES=OFF \
+    -DXSOFTMAX_DISPATCH=OFF
 "$cmake" --install "$build/xsoftmax" --prefix "$build/prefix" >"$build/xsoftmax.log"
 prefixes=$build/prefix
 for argument in ${arguments[@]+"${arguments[@]}"}; do

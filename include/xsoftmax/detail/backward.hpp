@@ -7,6 +7,7 @@
 #include "architecture.hpp"
 #include "arguments.hpp"
 #include "batch.hpp"
+#include "run.hpp"
 
 #include <span>
 
@@ -34,8 +35,8 @@ template <class T>
     return {row.data(), 1, {row.size()}, {1}};
 }
 
-template <class Pass, class T>
-void run_backward(const char* function, const char* forward_name, const operand<const T>& forward,
+template <class Pass, class Executor, class T>
+void run_backward(Executor& executor, const char* function, const char* forward_name, const operand<const T>& forward,
                   const operand<const T>& upstream, const operand<T>& gradient, const softmax_options& options)
 {
     check_positive_temperature(function, options.temperature);
@@ -45,26 +46,28 @@ void run_backward(const char* function, const char* forward_name, const operand<
     check_output(function, "gradient", gradient, forward_name, forward);
     check_output(function, "gradient", gradient, "upstream", upstream);
 
-    auto layout = rows_along(axis, forward, upstream, gradient);
+    const auto layout = arranged<T>(rows_along(axis, forward, upstream, gradient), options.temperature);
     const auto data = data_of<T>(forward, upstream, gradient);
     const std::size_t n = layout.length;
     const bool ordinary = kernels::is_ordinary<T>(options.temperature);
-    if (ordinary && !layout.is_contiguous() && layout.bring_contiguous_innermost())
-        return layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset) {
+    if (are_side_by_side<T>(layout, options.temperature)) {
+        const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
             const auto at = moved_by(data, offset);
             const kernels::backward_operands<T> operands{
                 at[0], at[1], at[2], {layout.step[0], layout.step[1], layout.step[2]}};
-            call<typename Pass::template rows_side_by_side<T>>(operands, n, layout.innermost().extent,
-                                                               options.temperature);
-        });
-    for_each_row<true>(layout, data, [&](const pointers<T, 3>& row, std::size_t) {
+            call<typename Pass::template rows_side_by_side<T>>(operands, n, rows, options.temperature);
+        };
+        return in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
+    }
+    const auto run = [&](const pointers<T, 3>& row, std::size_t) {
         call<typename Pass::template row<T>>(static_cast<const T*>(row[0]), static_cast<const T*>(row[1]), row[2], n,
                                              ordinary ? options.temperature : 1.0);
         // T may not hold the reciprocal of an extreme temperature.
         if (!ordinary) [[unlikely]]
             for (std::size_t i = 0; i < n; ++i)
                 row[2][i] = static_cast<T>(static_cast<double>(row[2][i]) / options.temperature);
-    });
+    };
+    in_shares(executor, layout, [&](rows_share share) { for_each_row<true>(layout, data, run, share); });
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -103,13 +103,15 @@ template <class T, std::size_t Operands>
     return at;
 }
 
-/// The same for all rows, in row-major order of the axes that remain.
+/// The same for all rows of a share, in row-major order of the axes that remain.
 template <bool Writes, class T, std::size_t Operands, class Run>
-void for_each_row(const row_layout<Operands>& layout, pointers<T, Operands> data, Run&& run)
+void for_each_row(const row_layout<Operands>& layout, pointers<T, Operands> data, Run&& run, rows_share share = {})
 {
-    layout.for_each_run([&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset) {
-        for_rows_of_run<Writes>(layout, moved_by(data, offset), first_row, layout.innermost().extent, run);
-    });
+    layout.for_each_run(
+        [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
+            for_rows_of_run<Writes>(layout, moved_by(data, offset), first_row, rows, run);
+        },
+        share);
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -5,6 +5,7 @@
 #include "../views.hpp"
 #include "rows.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -66,6 +67,12 @@ template <tensor V>
     return as_operand_of<tensor_element<V>>(view);
 }
 
+/// The part of the rows that one task is to do, of `of` parts.
+struct rows_share {
+    std::size_t part = 0;
+    std::size_t of = 1;
+};
+
 /// The rows of one to three operands of the same extents along one axis.
 template <std::size_t Operands>
 struct row_layout {
@@ -116,31 +123,49 @@ struct row_layout {
         return false;
     }
 
-    /// Calls visit(number of the first row, its offset in each operand) for each run of rows along the innermost axis, whose
-    /// numbers are innermost().rows apart.
-    template <class Visit>
-    void for_each_run(Visit&& visit) const
+    /// Rows of a run that are not shared out: rows side by side are computed together, and which ones shows in their bits.
+    [[nodiscard]] std::size_t block_rows() const { return is_contiguous() ? 1 : 64; }
+
+    /// How many such blocks there are.
+    [[nodiscard]] std::size_t blocks() const
     {
-        if (rows() == 0) return;
-        std::array<std::size_t, max_rank> index{};
-        offsets at{};
-        std::size_t first_row = 0;
-        for (;;) {
-            visit(first_row, at);
-            std::size_t k = outer_rank - 1;
-            for (;;) {
-                if (k == 0) return;
-                --k;
-                const dimension& d = outer[k];
-                for (std::size_t o = 0; o < Operands; ++o) at[o] += d.strides[o];
-                first_row += d.rows;
-                if (++index[k] < d.extent) break;
-                for (std::size_t o = 0; o < Operands; ++o)
-                    at[o] -= d.strides[o] * static_cast<std::ptrdiff_t>(d.extent);
-                first_row -= d.rows * d.extent;
-                index[k] = 0;
+        const std::size_t all = rows();
+        return all == 0 ? 0 : all / innermost().extent * blocks_of_run();
+    }
+
+    /// Calls visit(number of the first row, its offset in each operand, rows) for each run of rows along the innermost axis,
+    /// whose numbers are innermost().rows apart; or for those, and the parts of those, that are in a share.
+    template <class Visit>
+    void for_each_run(Visit&& visit, rows_share share = {}) const
+    {
+        const std::size_t all = blocks();
+        const auto share_begin = [&](std::size_t part) {
+            return all / share.of * part + all % share.of * part / share.of;
+        };
+        const std::size_t last = share_begin(share.part + 1), of_run = all == 0 ? 1 : blocks_of_run();
+        for (std::size_t block = share_begin(share.part); block < last;) {
+            offsets at{};
+            std::size_t first_row = 0, run = block / of_run;
+            for (std::size_t k = outer_rank - 1; k-- > 0;) {
+                move(at, first_row, outer[k], run % outer[k].extent);
+                run /= outer[k].extent;
             }
+            const std::size_t blocks_here = std::min(of_run - block % of_run, last - block);
+            const std::size_t begin = block % of_run * block_rows();
+            const std::size_t end = std::min((block % of_run + blocks_here) * block_rows(), innermost().extent);
+            move(at, first_row, innermost(), begin);
+            visit(first_row, at, end - begin);
+            block += blocks_here;
         }
+    }
+
+private:
+    [[nodiscard]] std::size_t blocks_of_run() const { return (innermost().extent - 1) / block_rows() + 1; }
+
+    static void move(offsets& at, std::size_t& row, const dimension& along, std::size_t by)
+    {
+        for (std::size_t o = 0; o < Operands; ++o) at[o] += along.strides[o] * static_cast<std::ptrdiff_t>(by);
+        row += along.rows * by;
     }
 };
 

@@ -116,21 +116,26 @@ private:
     std::size_t classes_;
 };
 
+/// What a task needs to compute losses in: the composed row, and the coefficients of the classes.
+template <class T>
+struct loss_scratch {
+    elements<T> composed;
+    elements<T> mixed;
+};
+
 /// The rows of logits as a loss sees them: as they are, or under a mask.
 template <class T>
 class loss_rows {
 public:
-    loss_rows(const row_masks<T>* masks, std::size_t classes) : masks_(masks), composed_(masks == nullptr ? 0 : classes)
-    {
-    }
+    explicit loss_rows(const row_masks<T>* masks) : masks_(masks) {}
 
     [[nodiscard]] bool is_masked() const { return masks_ != nullptr; }
 
     /// Null if the mask keeps nothing of the row.
-    [[nodiscard]] const T* row(const T* logits, std::size_t r)
+    [[nodiscard]] const T* row(const T* logits, std::size_t r, const elements<T>& composed) const
     {
         if (masks_ == nullptr) return logits;
-        return masks_->compose(r, logits, composed_.data()) ? composed_.data() : nullptr;
+        return masks_->compose(r, logits, composed.data()) ? composed.data() : nullptr;
     }
 
     /// The loss and the gradient of a row of which nothing is kept.
@@ -144,7 +149,6 @@ public:
 
 private:
     const row_masks<T>* masks_;
-    elements<T> composed_;
 };
 
 /// Targets that are class indices.
@@ -153,11 +157,7 @@ class index_targets {
 public:
     index_targets(const char* function, std::span<const Index> targets, std::size_t rows, std::size_t classes,
                   const batch_cross_entropy_options<T>& options, const row_masks<T>* masks)
-        : targets_(targets),
-          options_(options),
-          classes_(options, classes),
-          rows_(masks, classes),
-          mixed_(options.label_smoothing == 0 ? 0 : classes)
+        : targets_(targets), options_(options), classes_(options, classes), rows_(masks)
     {
         check_count(function, "targets", targets.size(), rows, "rows");
         for (std::size_t r = 0; r < rows; ++r) {
@@ -166,7 +166,14 @@ public:
                 fail_row_class(function, printable(targets[r]), r, classes);
             total_weight_.add(classes_.weight(target(r)));
         }
-        if (masks == nullptr) spread(nullptr);
+    }
+
+    [[nodiscard]] loss_scratch<T> scratch() const
+    {
+        loss_scratch<T> result{elements<T>(rows_.is_masked() ? classes_.size() : 0),
+                               elements<T>(options_.label_smoothing == 0 ? 0 : classes_.size())};
+        if (!rows_.is_masked()) spread(nullptr, result.mixed);
+        return result;
     }
 
     /// What the mean is taken over: Σ weights of the targets' classes.
@@ -208,7 +215,8 @@ public:
     }
 
     /// The loss of row r, and where `gradient` is not null its gradient times gradient_scale.
-    double operator()(const T* logits, T* gradient, std::size_t r, const kernels::extended& gradient_scale)
+    double operator()(const loss_scratch<T>& scratch, const T* logits, T* gradient, std::size_t r,
+                      const kernels::extended& gradient_scale) const
     {
         if (is_ignored(r)) {
             if (gradient != nullptr) fill(gradient, classes_.size(), T(0));
@@ -216,19 +224,20 @@ public:
         }
         const std::size_t index = target(r);
         const double weight = classes_.weight(index);
-        const T* const seen = rows_.row(logits, r);
+        const T* const seen = rows_.row(logits, r, scratch.composed);
         if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
 
         const std::span<const T> row(seen, classes_.size());
         if (options_.label_smoothing != 0) {
-            if (rows_.is_masked()) spread(seen);
-            const T uniform = mixed_[index];
-            mixed_[index] = static_cast<T>(
+            const elements<T>& mixed = scratch.mixed;
+            if (rows_.is_masked()) spread(seen, mixed);
+            const T uniform = mixed[index];
+            mixed[index] = static_cast<T>(
                 kernels::to_double((classes_.uniform(rows_.is_masked() ? seen : nullptr) + classes_.own_share()) *
                                    kernels::to_extended(weight)));
-            const double loss = loss_of_probabilities<T>(row, mixed_.data(), gradient,
+            const double loss = loss_of_probabilities<T>(row, mixed.data(), gradient,
                                                          {options_.temperature, options_.z_loss}, gradient_scale);
-            mixed_[index] = uniform;
+            mixed[index] = uniform;
             return loss;
         }
         const auto run = [&](auto operation) {
@@ -244,13 +253,13 @@ private:
     [[nodiscard]] std::size_t target(std::size_t r) const { return static_cast<std::size_t>(targets_[r]); }
 
     /// What every class is given, weighted.
-    void spread(const T* masked_row)
+    void spread(const T* masked_row, const elements<T>& mixed) const
     {
         const kernels::extended uniform = classes_.uniform(masked_row);
-        for (std::size_t k = 0; k < mixed_.size(); ++k)
-            mixed_[k] = classes_.is_left_out(masked_row, k)
-                            ? T(0)
-                            : static_cast<T>(kernels::to_double(uniform * kernels::to_extended(classes_.weight(k))));
+        for (std::size_t k = 0; k < mixed.size(); ++k)
+            mixed[k] = classes_.is_left_out(masked_row, k)
+                           ? T(0)
+                           : static_cast<T>(kernels::to_double(uniform * kernels::to_extended(classes_.weight(k))));
     }
 
     std::span<const Index> targets_;
@@ -258,7 +267,6 @@ private:
     class_shares<T> classes_;
     loss_rows<T> rows_;
     loss_sum total_weight_;
-    elements<T> mixed_;  // with label smoothing: the coefficient of each class, but for the target's own
 };
 
 /// Targets that are probabilities, one row of them for each row of logits.
@@ -267,29 +275,31 @@ class probability_targets {
 public:
     probability_targets(std::size_t rows, std::size_t classes, const batch_cross_entropy_options<T>& options,
                         const row_masks<T>* masks)
-        : total_weight_{static_cast<double>(rows), 0},
-          options_(options),
-          classes_(options, classes),
-          rows_(masks, classes),
-          mixed_(is_plain() ? 0 : classes)
+        : total_weight_{static_cast<double>(rows), 0}, options_(options), classes_(options, classes), rows_(masks)
     {
+    }
+
+    [[nodiscard]] loss_scratch<T> scratch() const
+    {
+        return {elements<T>(rows_.is_masked() ? classes_.size() : 0), elements<T>(is_plain() ? 0 : classes_.size())};
     }
 
     [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_; }
 
-    double operator()(const T* logits, const T* targets, T* gradient, std::size_t r,
-                      const kernels::extended& gradient_scale)
+    double operator()(const loss_scratch<T>& scratch, const T* logits, const T* targets, T* gradient, std::size_t r,
+                      const kernels::extended& gradient_scale) const
     {
-        const T* const seen = rows_.row(logits, r);
+        const T* const seen = rows_.row(logits, r, scratch.composed);
         if (!is_plain()) {
             const T* const masked_row = rows_.is_masked() ? seen : nullptr;
             const kernels::extended uniform = classes_.uniform(masked_row), own_share = classes_.own_share();
-            for (std::size_t k = 0; k < mixed_.size(); ++k) {
+            for (std::size_t k = 0; k < scratch.mixed.size(); ++k) {
                 const auto share = classes_.is_left_out(masked_row, k) ? kernels::extended{} : uniform;
                 const auto target = own_share * kernels::to_extended(static_cast<double>(targets[k])) + share;
-                mixed_[k] = static_cast<T>(kernels::to_double(target * kernels::to_extended(classes_.weight(k))));
+                scratch.mixed[k] =
+                    static_cast<T>(kernels::to_double(target * kernels::to_extended(classes_.weight(k))));
             }
-            targets = mixed_.data();
+            targets = scratch.mixed.data();
         }
         if (seen == nullptr) {
             double weight = 0;
@@ -307,7 +317,6 @@ private:
     const batch_cross_entropy_options<T>& options_;
     class_shares<T> classes_;
     loss_rows<T> rows_;
-    elements<T> mixed_;  // smoothed and weighted
 };
 
 template <class_indices R>
@@ -356,26 +365,37 @@ void check_losses_arguments(const char* function, const operand<const T>& logits
     if (with_gradient) check_beside(function, "losses", losses.to, "gradient", gradient);
 }
 
-/// From the rows' losses to what is returned: `total_weight` is what a mean divides by.
-template <class T, class RowLoss>
-T reduce_losses(const batch_cross_entropy_options<T>& options, const wanted_losses<T>& losses,
-                const kernels::extended& total_weight, const RowLoss& for_each_loss)
+/// From the rows' losses to what is returned: `total_weight` is what a mean divides by. run(share, what gradients are
+/// multiplied by, take) calls take(row, loss) for the layout's rows in a share, in the layout's order.
+template <class T, class Executor, std::size_t Operands, class Run>
+T reduce_losses(Executor& executor, const row_layout<Operands>& layout, const batch_cross_entropy_options<T>& options,
+                const wanted_losses<T>& losses, const kernels::extended& total_weight, const Run& run)
 {
     const bool mean = losses.reduce && options.reduction == reduction::mean;
+    const kernels::extended scale = mean ? kernels::reciprocal(total_weight) : kernels::extended{1, 0};
     loss_sum sum;
-    for_each_loss(mean ? kernels::reciprocal(total_weight) : kernels::extended{1, 0},
-                  [&](std::size_t row, double loss) {
-                      if (losses.reduce)
-                          sum.add(loss);
-                      else
-                          losses.to[row] = static_cast<T>(loss);
-                  });
+    if (!losses.reduce)
+        in_shares(executor, layout, [&](rows_share share) {
+            run(share, scale, [&](std::size_t row, double loss) { losses.to[row] = static_cast<T>(loss); });
+        });
+    else if constexpr (std::is_same_v<std::remove_cvref_t<Executor>, serial_executor>)
+        run(rows_share{}, scale, [&](std::size_t, double loss) { sum.add(loss); });
+    else {
+        // Added up in the order of one thread, so that the bits are the same.
+        const elements<double> of_rows(layout.rows());
+        in_shares(executor, layout, [&](rows_share share) {
+            run(share, scale, [&](std::size_t row, double loss) { of_rows[row] = loss; });
+        });
+        layout.for_each_run([&](std::size_t first_row, const auto&, std::size_t rows) {
+            for (std::size_t r = 0; r < rows; ++r) sum.add(of_rows[first_row + r * layout.innermost().rows]);
+        });
+    }
     return static_cast<T>(mean ? sum.value() / kernels::to_double(total_weight) : sum.value());
 }
 
 /// Losses of class indices, under a mask if there is one, and their gradient if it has axes.
-template <class T, class Index>
-T index_losses(const char* function, const operand<const T>& logits, std::span<const Index> targets,
+template <class Executor, class T, class Index>
+T index_losses(Executor& executor, const char* function, const operand<const T>& logits, std::span<const Index> targets,
                const operand<T>& gradient, const wanted_losses<T>& losses,
                const batch_cross_entropy_options<T>& options, const mask<T>* given_mask = nullptr)
 {
@@ -387,47 +407,60 @@ T index_losses(const char* function, const operand<const T>& logits, std::span<c
     const auto layout = rows_along(axis, logits);
     check_losses_arguments(function, logits, gradient, with_gradient, losses, layout.rows());
     const auto masks = masks_of(function, given_mask, logits, axis);
-    index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options, masks ? &*masks : nullptr);
+    const index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options,
+                                           masks ? &*masks : nullptr);
 
-    return reduce_losses(
-        options, losses, row_loss.total_weight(), [&](const kernels::extended& gradient_scale, const auto& take) {
-            // Rows that lie apart may be computed side by side; contiguous ones are not looked at if they are ignored.
-            const auto take_row = [&](std::size_t r, const auto& row) {
-                take(r, row_loss.result(row, r));
-            };
-            if (with_gradient) {
-                const auto both = rows_along(axis, logits, gradient);
-                const auto data = data_of<T>(logits, gradient);
-                if (row_loss.is_plain() && !both.is_contiguous())
-                    run_rows<true>(
-                        both, data, options.temperature,
-                        [&](const pointers<T, 2>& at, const auto& step, std::size_t r) {
-                            return row_loss.operation(at[0], step[0], at[1], step[1], r, gradient_scale);
-                        },
-                        take_row);
-                else
-                    for_each_row<true>(both, data, [&](const pointers<T, 2>& row, std::size_t r) {
-                        take(r, row_loss(row[0], row[1], r, gradient_scale));
-                    });
-            }
-            else if (row_loss.is_plain() && !layout.is_contiguous())
-                run_rows<false>(
-                    layout, data_of<T>(logits), options.temperature,
-                    [&](const pointers<T, 1>& at, const auto& step, std::size_t r) {
-                        return row_loss.operation(at[0], step[0], r);
+    // Rows that lie apart may be computed side by side; contiguous ones are not looked at if they are ignored.
+    const auto reduce = [&](const auto& rows, const auto& run) {
+        return reduce_losses(executor, rows, options, losses, row_loss.total_weight(), run);
+    };
+    const auto arranged_if_plain = [&](const auto& rows) {
+        return row_loss.is_plain() ? arranged<T>(rows, options.temperature) : rows;
+    };
+    if (with_gradient) {
+        const auto both = arranged_if_plain(rows_along(axis, logits, gradient));
+        const auto data = data_of<T>(logits, gradient);
+        return reduce(both, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
+            if (row_loss.is_plain() && !both.is_contiguous())
+                return run_rows_of_share<true>(
+                    both, share, data, options.temperature,
+                    [&](const pointers<T, 2>& at, const auto& step, std::size_t r) {
+                        return row_loss.operation(at[0], step[0], at[1], step[1], r, gradient_scale);
                     },
-                    take_row);
-            else
-                for_each_row<false>(layout, data_of<T>(logits), [&](const pointers<T, 1>& row, std::size_t r) {
-                    take(r, row_loss(row[0], nullptr, r, gradient_scale));
-                });
+                    [&](std::size_t r, const auto& row) { take(r, row_loss.result(row, r)); });
+            const loss_scratch<T> scratch = row_loss.scratch();
+            for_each_row<true>(
+                both, data,
+                [&](const pointers<T, 2>& row, std::size_t r) {
+                    take(r, row_loss(scratch, row[0], row[1], r, gradient_scale));
+                },
+                share);
         });
+    }
+    const auto alone = arranged_if_plain(layout);
+    const auto data = data_of<T>(logits);
+    return reduce(alone, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
+        if (row_loss.is_plain() && !alone.is_contiguous())
+            return run_rows_of_share<false>(
+                alone, share, data, options.temperature,
+                [&](const pointers<T, 1>& at, const auto& step, std::size_t r) {
+                    return row_loss.operation(at[0], step[0], r);
+                },
+                [&](std::size_t r, const auto& row) { take(r, row_loss.result(row, r)); });
+        const loss_scratch<T> scratch = row_loss.scratch();
+        for_each_row<false>(
+            alone, data,
+            [&](const pointers<T, 1>& row, std::size_t r) {
+                take(r, row_loss(scratch, row[0], nullptr, r, gradient_scale));
+            },
+            share);
+    });
 }
 
 /// Losses of target probabilities, under a mask if there is one, and their gradient if it has axes.
-template <class T>
-T probability_losses(const char* function, const operand<const T>& logits, const operand<const T>& targets,
-                     const operand<T>& gradient, const wanted_losses<T>& losses,
+template <class Executor, class T>
+T probability_losses(Executor& executor, const char* function, const operand<const T>& logits,
+                     const operand<const T>& targets, const operand<T>& gradient, const wanted_losses<T>& losses,
                      const batch_cross_entropy_options<T>& options, const mask<T>* given_mask = nullptr)
 {
     const bool with_gradient = gradient.rank != 0;
@@ -441,20 +474,32 @@ T probability_losses(const char* function, const operand<const T>& logits, const
     if (with_gradient && views_overlap(gradient, targets)) [[unlikely]]
         fail_views_overlap(function, "gradient", "targets");
     const auto masks = masks_of(function, given_mask, logits, axis);
-    probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
+    const probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
 
-    return reduce_losses(
-        options, losses, row_loss.total_weight(), [&](const kernels::extended& gradient_scale, const auto& take) {
-            if (with_gradient)
-                for_each_row<true>(rows_along(axis, logits, targets, gradient), data_of<T>(logits, targets, gradient),
-                                   [&](const pointers<T, 3>& row, std::size_t r) {
-                                       take(r, row_loss(row[0], row[1], row[2], r, gradient_scale));
-                                   });
-            else
-                for_each_row<false>(layout, data_of<T>(logits, targets), [&](const pointers<T, 2>& row, std::size_t r) {
-                    take(r, row_loss(row[0], row[1], nullptr, r, gradient_scale));
-                });
+    const auto reduce = [&](const auto& rows, const auto& run) {
+        return reduce_losses(executor, rows, options, losses, row_loss.total_weight(), run);
+    };
+    if (with_gradient) {
+        const auto all = rows_along(axis, logits, targets, gradient);
+        return reduce(all, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
+            const loss_scratch<T> scratch = row_loss.scratch();
+            for_each_row<true>(
+                all, data_of<T>(logits, targets, gradient),
+                [&](const pointers<T, 3>& row, std::size_t r) {
+                    take(r, row_loss(scratch, row[0], row[1], row[2], r, gradient_scale));
+                },
+                share);
         });
+    }
+    return reduce(layout, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
+        const loss_scratch<T> scratch = row_loss.scratch();
+        for_each_row<false>(
+            layout, data_of<T>(logits, targets),
+            [&](const pointers<T, 2>& row, std::size_t r) {
+                take(r, row_loss(scratch, row[0], row[1], nullptr, r, gradient_scale));
+            },
+            share);
+    });
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -188,15 +188,15 @@ private:
 };
 
 /// Operation{output} on all rows of logits along `axis`, where the mask keeps them; `left_out` is written elsewhere.
-template <class Operation, class T>
-void run_masked_batch(std::size_t axis, const operand<const T>& logits, const operand<T>& output,
+template <class Operation, class Executor, class T>
+void run_masked_batch(Executor& executor, std::size_t axis, const operand<const T>& logits, const operand<T>& output,
                       const row_masks<T>& masks, T left_out, T nothing, double temperature)
 {
     masks.check_kept(rows_along(axis, logits), data_of<T>(logits));
     const auto layout = rows_along(axis, logits, output);
     const std::size_t n = layout.length;
     if (n == 0) return;
-    for_each_row<true>(layout, data_of<T>(logits, output), [&](const pointers<T, 2>& row, std::size_t r) {
+    const auto run = [&](const pointers<T, 2>& row, std::size_t r) {
         Operation operation{row[1]};
         if (masks.is_prefix()) {
             const std::size_t kept = masks.prefix(r);
@@ -212,7 +212,9 @@ void run_masked_batch(std::size_t axis, const operand<const T>& logits, const op
             return;
         }
         fill(row[1], n, nothing);
-    });
+    };
+    in_shares(executor, layout,
+              [&](rows_share share) { for_each_row<true>(layout, data_of<T>(logits, output), run, share); });
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -5,6 +5,7 @@
 #include "../kernels/entry_points.hpp"
 #include "architecture.hpp"
 #include "batch.hpp"
+#include "executor.hpp"
 
 #include <algorithm>
 #include <array>
@@ -25,12 +26,31 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, std::span<const T> log
 /// Rows side by side whose operations are made together: those of the widest vectors, whose results are then taken together.
 inline constexpr std::size_t operations_at_once = 64;
 
-/// Operations on all rows of a layout, whose first operand is the logits, and whose last one is what the operation writes,
+/// Are there rows whose neighbours are contiguous? The layout then has them innermost, if it may.
+template <class T, std::size_t Operands>
+[[nodiscard]] bool are_side_by_side(const row_layout<Operands>& layout, double temperature)
+{
+    if (layout.is_contiguous() || layout.length == 0 || !kernels::is_ordinary<T>(temperature)) return false;
+    for (const std::ptrdiff_t s : layout.innermost().strides)
+        if (s != 1) return false;
+    return layout.innermost().extent > 1;
+}
+
+/// The layout with such rows innermost, where there are any that are to be computed side by side.
+template <class T, std::size_t Operands>
+[[nodiscard]] row_layout<Operands> arranged(row_layout<Operands> layout, double temperature)
+{
+    if (!layout.is_contiguous() && layout.length != 0 && kernels::is_ordinary<T>(temperature))
+        layout.bring_contiguous_innermost();
+    return layout;
+}
+
+/// Operations on all rows of an arranged layout, whose first operand is the logits, and whose last one is what the operation writes,
 /// if it does. make(where row r lies, from an element to the next in each operand, r) is what to do with row r, and
 /// done(r, operation) takes it when that has been done.
 template <bool Writes, class T, std::size_t Operands, class Make, class Done>
-void run_rows(row_layout<Operands> layout, const pointers<T, Operands>& data, double temperature, const Make& make,
-              const Done& done)
+void run_rows_of_share(const row_layout<Operands>& layout, rows_share share, const pointers<T, Operands>& data,
+                       double temperature, const Make& make, const Done& done)
 {
     using operation_type = std::remove_cvref_t<decltype(make(data, layout.step, std::size_t{}))>;
     const std::size_t n = layout.length;
@@ -41,12 +61,10 @@ void run_rows(row_layout<Operands> layout, const pointers<T, Operands>& data, do
         run_row(operation, std::span<const T>(at[0], n), temperature);
         done(r, operation);
     };
-    if (layout.is_contiguous() || !kernels::is_ordinary<T>(temperature) || n == 0 ||
-        !layout.bring_contiguous_innermost())
-        return for_each_row<Writes>(layout, data, row);
+    if (!are_side_by_side<T>(layout, temperature)) return for_each_row<Writes>(layout, data, row, share);
 
     const auto& innermost = layout.innermost();
-    layout.for_each_run([&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset) {
+    const auto run = [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
         const auto first = moved_by(data, offset);
         const auto at = [&](std::size_t r) {
             pointers<T, Operands> moved = first;
@@ -58,8 +76,8 @@ void run_rows(row_layout<Operands> layout, const pointers<T, Operands>& data, do
         };
         alignas(operation_type) std::byte memory[operations_at_once * sizeof(operation_type)];
         auto* const operations = reinterpret_cast<operation_type*>(memory);
-        for (std::size_t r = 0; r < innermost.extent;) {
-            const std::size_t count = std::min(operations_at_once, innermost.extent - r);
+        for (std::size_t r = 0; r < rows;) {
+            const std::size_t count = std::min(operations_at_once, rows - r);
             for (std::size_t k = 0; k < count; ++k)
                 ::new (operations + k) operation_type(make(at(r + k), layout.step, number(r + k)));
             const kernels::taken_rows taken = call<kernels::inner_axis_entry<operation_type, T>>(
@@ -72,29 +90,41 @@ void run_rows(row_layout<Operands> layout, const pointers<T, Operands>& data, do
                 r += taken.refused;
             }
         }
-    });
+    };
+    layout.for_each_run(run, share);
+}
+
+/// The same for all rows.
+template <bool Writes, class Executor, class T, std::size_t Operands, class Make, class Done>
+void run_rows(Executor& executor, const row_layout<Operands>& layout, const pointers<T, Operands>& data,
+              double temperature, const Make& make, const Done& done)
+{
+    in_shares(executor, layout,
+              [&](rows_share share) { run_rows_of_share<Writes>(layout, share, data, temperature, make, done); });
 }
 
 /// An operation that writes, Operation{output}, on all rows of logits along `axis`.
-template <class Operation, class T>
-void run_batch(std::size_t axis, const operand<const T>& logits, const operand<T>& output, double temperature)
+template <class Operation, class Executor, class T>
+void run_batch(Executor& executor, std::size_t axis, const operand<const T>& logits, const operand<T>& output,
+               double temperature)
 {
     const row_layout<2> layout = rows_along(axis, logits, output);
     const auto data = data_of<T>(logits, output);
     if (layout.length == 0 || layout.rows() == 0) return;
     if (!layout.is_contiguous())
         return run_rows<true>(
-            layout, data, temperature,
+            executor, arranged<T>(layout, temperature), data, temperature,
             [](const pointers<T, 2>& at, const auto&, std::size_t) { return Operation{at[1]}; },
             [](std::size_t, const Operation&) {});
 
     const auto& innermost = layout.innermost();
-    layout.for_each_run([&](std::size_t, const std::array<std::ptrdiff_t, 2>& offset) {
+    const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 2>& offset, std::size_t rows) {
         const auto at = moved_by(data, offset);
         call<kernels::rows_entry<Operation, T>>(kernels::rows_apart<const T>{at[0], innermost.strides[0]},
-                                                kernels::rows_apart<T>{at[1], innermost.strides[1]}, innermost.extent,
+                                                kernels::rows_apart<T>{at[1], innermost.strides[1]}, rows,
                                                 layout.length, temperature);
-    });
+    };
+    in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
 }
 
 }  // namespace XSOFTMAX_TARGET

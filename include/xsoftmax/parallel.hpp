@@ -1,0 +1,71 @@
+#pragma once
+
+/// Executors, which the functions of batches take as first argument: xsoftmax::softmax(xsoftmax::openmp{}, logits, probabilities).
+///
+/// Anything callable as executor(count, task) is one. It is to call task(0) … task(count − 1), each once, from any threads,
+/// and to return when all have returned; if a task throws, that has to reach the caller. A thread pool takes a few lines.
+/// Results are bit for bit those of one thread, whatever the executor. Small batches stay on the caller's thread.
+///
+///     xsoftmax::serial    the caller's thread
+///     xsoftmax::openmp    where the program is compiled with OpenMP
+///     xsoftmax::onetbb    where oneTBB's headers are found; the program links TBB::tbb
+
+#include "detail/executor.hpp"
+
+#if defined(_OPENMP)
+#include <atomic>
+#include <exception>
+#endif
+
+#if __has_include(<oneapi/tbb/parallel_for.h>)
+#include <oneapi/tbb/parallel_for.h>
+#endif
+
+namespace xsoftmax {
+
+using serial = serial_executor;
+
+inline namespace XSOFTMAX_TARGET {
+
+#if defined(_OPENMP)
+/// OpenMP's threads.
+struct openmp {
+    template <class Task>
+    void operator()(std::size_t count, Task&& task) const
+    {
+#if defined(__cpp_exceptions)
+        // An exception may not leave the loop.
+        std::exception_ptr thrown;
+        std::atomic<bool> stop{false};
+#pragma omp parallel for schedule(dynamic, 1)
+        for (std::ptrdiff_t k = 0; k < static_cast<std::ptrdiff_t>(count); ++k) {
+            if (stop.load(std::memory_order_relaxed)) continue;
+            try {
+                task(static_cast<std::size_t>(k));
+            }
+            catch (...) {
+                if (!stop.exchange(true)) thrown = std::current_exception();
+            }
+        }
+        if (thrown) std::rethrow_exception(thrown);
+#else
+#pragma omp parallel for schedule(dynamic, 1)
+        for (std::ptrdiff_t k = 0; k < static_cast<std::ptrdiff_t>(count); ++k) task(static_cast<std::size_t>(k));
+#endif
+    }
+};
+#endif
+
+#if __has_include(<oneapi/tbb/parallel_for.h>)
+/// oneTBB's threads.
+struct onetbb {
+    template <class Task>
+    void operator()(std::size_t count, Task&& task) const
+    {
+        oneapi::tbb::parallel_for(std::size_t{0}, count, task);
+    }
+};
+#endif
+
+}  // namespace XSOFTMAX_TARGET
+}  // namespace xsoftmax

@@ -1,0 +1,172 @@
+// Several threads: results are bit for bit those of one, and an exception in a task reaches the caller.
+#include "catch.hpp"
+#include "logits.hpp"
+
+#include <xsoftmax/parallel.hpp>
+#include <xsoftmax/xsoftmax.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace {
+
+/// An executor of a few lines, on four threads that take whichever task is next.
+struct four_threads {
+    void operator()(std::size_t count, const std::function<void(std::size_t)>& task) const
+    {
+        std::atomic<std::size_t> next{0};
+        std::exception_ptr thrown;
+        std::mutex guard;
+        const auto work = [&] {
+            for (std::size_t k = next++; k < count; k = next++) try {
+                    task(k);
+                }
+                catch (...) {
+                    const std::lock_guard lock(guard);
+                    thrown = std::current_exception();
+                }
+        };
+        std::vector<std::thread> threads;
+        for (int t = 0; t < 4; ++t) threads.emplace_back(work);
+        for (std::thread& t : threads) t.join();
+        if (thrown) std::rethrow_exception(thrown);
+    }
+};
+
+/// Runs the tasks in reverse, and counts them.
+struct counting {
+    std::size_t* tasks;
+
+    void operator()(std::size_t count, const std::function<void(std::size_t)>& task) const
+    {
+        *tasks += count;
+        for (std::size_t k = count; k-- > 0;) task(k);
+    }
+};
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b)
+{
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+/// What every function of batches makes of the same operands, one after the other.
+template <class T, class Executor>
+std::vector<T> all_results(Executor&& executor, std::size_t outer, std::size_t n, std::size_t inner)
+{
+    const std::size_t count = outer * n * inner, rows = outer * inner;
+    std::vector<T> logits(count), upstream(count), all;
+    unsigned state = 1;
+    for (std::size_t i = 0; i < count; ++i) {
+        state = state * 1664525 + 1013904223;
+        logits[i] = static_cast<T>(static_cast<double>(state >> 8) * 0x1p-20 - 8);
+        upstream[i] = static_cast<T>(static_cast<double>(state % 1000) * 1e-3);
+    }
+    // Rows that are not computed side by side with their neighbours.
+    for (std::size_t i = 0; i < count; i += 40001) logits[i] = static_cast<T>(3e5);
+    const auto view = [&](auto& of) {
+        return xsoftmax::tensor_view(of.data(), std::array{outer, n, inner});
+    };
+    const auto keep = [&](const std::vector<T>& result) {
+        all.insert(all.end(), result.begin(), result.end());
+    };
+    std::vector<std::int64_t> classes(rows);
+    for (std::size_t r = 0; r < rows; ++r) classes[r] = r % 11 == 3 ? -100 : static_cast<std::int64_t>(r * 7 % n);
+    const std::vector<std::int32_t> lengths(1, static_cast<std::int32_t>(n / 2));
+    std::vector<T> p(count), q(count), g(count), of_rows(rows);
+    const xsoftmax::batch_cross_entropy_options<T> plain{.axis = 1};
+    const xsoftmax::batch_cross_entropy_options<T> smooth{.label_smoothing = 0.1, .z_loss = 1e-3, .axis = 1};
+    const xsoftmax::mask<T> mask{.lengths = std::span<const std::int32_t>(lengths), .causal = 2};
+
+    xsoftmax::softmax(executor, view(logits), view(p), {.axis = 1});
+    keep(p);
+    xsoftmax::log_softmax(executor, view(logits), view(q), {.temperature = 0.7, .axis = 1});
+    keep(q);
+    xsoftmax::log_sum_exp(executor, view(logits), of_rows, {.axis = 1});
+    keep(of_rows);
+    for (const auto& options : {plain, smooth}) {
+        xsoftmax::cross_entropy_losses(executor, view(logits), classes, of_rows, view(g), options);
+        keep(of_rows);
+        keep(g);
+        keep({xsoftmax::softmax_cross_entropy(executor, view(logits), classes, view(g), options),
+              xsoftmax::softmax_cross_entropy(executor, view(logits), classes, options),
+              xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), view(q), options),
+              xsoftmax::masked_softmax_cross_entropy(executor, view(logits), classes, mask, options)});
+        keep(g);
+        keep(q);
+    }
+    xsoftmax::masked_softmax(executor, view(logits), view(g), mask, {.axis = 1});
+    keep(g);
+    xsoftmax::softmax_backward(executor, view(p), view(upstream), view(g), {.axis = 1});
+    keep(g);
+    xsoftmax::log_softmax_backward(executor, view(q), view(upstream), view(g), {.axis = 1});
+    keep(g);
+    return all;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("several threads give the bits of one", "[threads]", float, double)
+{
+    const std::size_t shapes[][3] = {{1700, 161, 1}, {40, 7, 1500}, {1, 41, 6000}, {3, 100000, 1}, {5, 300, 200}};
+    for (const auto& [outer, n, inner] : shapes) {
+        CAPTURE(outer, n, inner);
+        const auto one = all_results<TestType>(xsoftmax::serial{}, outer, n, inner);
+        CHECK(same_bits(one, all_results<TestType>(four_threads{}, outer, n, inner)));
+        std::size_t tasks = 0;
+        CHECK(same_bits(one, all_results<TestType>(counting{&tasks}, outer, n, inner)));
+        CHECK(tasks > 0);
+#if defined(_OPENMP)
+        CHECK(same_bits(one, all_results<TestType>(xsoftmax::openmp{}, outer, n, inner)));
+#endif
+#if defined(XSOFTMAX_TEST_ONETBB)
+        CHECK(same_bits(one, all_results<TestType>(xsoftmax::onetbb{}, outer, n, inner)));
+#endif
+    }
+}
+
+TEST_CASE("a small batch stays on the caller's thread", "[threads]")
+{
+    std::size_t tasks = 0;
+    all_results<float>(counting{&tasks}, 100, 100, 1);
+    CHECK(tasks == 0);
+}
+
+TEST_CASE("an exception in a task reaches the caller", "[threads]")
+{
+    const auto fail_in = [](auto executor) {
+        executor(100, [](std::size_t k) {
+            if (k == 57) throw std::runtime_error("57");
+        });
+    };
+    CHECK_THROWS_AS(fail_in(xsoftmax::serial{}), std::runtime_error);
+#if defined(_OPENMP)
+    CHECK_THROWS_AS(fail_in(xsoftmax::openmp{}), std::runtime_error);
+#endif
+#if defined(XSOFTMAX_TEST_ONETBB)
+    CHECK_THROWS_AS(fail_in(xsoftmax::onetbb{}), std::runtime_error);
+#endif
+    const auto refuses = [](std::size_t, const auto&) {
+        throw std::runtime_error("no threads");
+    };
+    std::vector<float> logits(1000 * 1000, 1.0f);
+    const xsoftmax::matrix_view<float> view(logits.data(), 1000, 1000);
+    CHECK_THROWS_AS(xsoftmax::softmax(refuses, view, view), std::runtime_error);
+}
+
+TEST_CASE("any function may be the first call, from any thread", "[threads]")
+{
+    std::vector<std::vector<float>> results(8);
+    std::vector<std::thread> threads;
+    const std::vector<float> logits{1, 2, 3, 4, 5};
+    for (auto& result : results) threads.emplace_back([&] { result = xsoftmax::softmax(logits); });
+    for (std::thread& t : threads) t.join();
+    for (const auto& result : results) CHECK(same_bits(result, results[0]));
+}
