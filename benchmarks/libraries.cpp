@@ -13,7 +13,7 @@ namespace {
 const std::vector<std::size_t> all_lengths = {8,    16,   32,    64,     128,     256,    512,
                                               1000, 4096, 32000, 128256, 1 << 20, 1 << 24};
 const std::vector<std::size_t> fewer_lengths = {8, 64, 128, 1000, 4096, 32000, 1 << 20};
-const std::vector<std::size_t> quick_lengths = {8, 64, 1000, 32000, 1 << 20};
+const std::vector<std::size_t> quick_lengths = {8, 64, 1000, 4096, 32000, 1 << 20};
 
 const std::vector<shape> batches = {{4096, 10},  {4096, 16}, {4096, 64},  {1024, 128},
                                     {256, 1000}, {64, 4096}, {16, 32000}, {32768, 1000}};
@@ -30,7 +30,7 @@ suite libraries()
                 {operation::cross_entropy_gradient, false, {{1, 1000}, {256, 1024}, {4096, 1000}}},
                 {operation::softmax, true, rows_of(fewer_lengths)}};
     all.quick = {{operation::softmax, false, rows_of(quick_lengths)},
-                 {operation::softmax, false, {{4096, 16}, {256, 1000}, {32768, 1000}}, ", batches"}};
+                 {operation::softmax, false, {{4096, 16}, {256, 1000}, {64, 4096}, {32768, 1000}}, ", batches"}};
     return all;
 }
 

@@ -4,6 +4,9 @@
 
 #include <onnxruntime_cxx_api.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -52,6 +55,28 @@ struct plan {
     Ort::RunOptions options;
 };
 
+/// Keeps quiet what is written to stderr meanwhile. Where PyTorch is in the same program, it has registered the operators
+/// already, and a thousand lines say so, which do no harm.
+class quiet_stderr {
+public:
+    quiet_stderr() : kept_(dup(STDERR_FILENO))
+    {
+        const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2(nowhere, STDERR_FILENO);
+        close(nowhere);
+    }
+    ~quiet_stderr()
+    {
+        dup2(kept_, STDERR_FILENO);
+        close(kept_);
+    }
+    quiet_stderr(const quiet_stderr&) = delete;
+    quiet_stderr& operator=(const quiet_stderr&) = delete;
+
+private:
+    int kept_;
+};
+
 Ort::Env& environment()
 {
     static Ort::Env made(ORT_LOGGING_LEVEL_ERROR, "benchmarks");
@@ -65,6 +90,7 @@ call prepare(const problem<T>& p)
                                  : p.operation == operation::log_softmax ? "LogSoftmax"
                                                                          : nullptr;
     if (function == nullptr || p.of.inner != 1) return {};
+    const quiet_stderr quiet;
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(1).SetInterOpNumThreads(1).SetExecutionMode(ORT_SEQUENTIAL);
     const std::string bytes = model(function, sizeof(T) == 4 ? 1 : 11, p.of);

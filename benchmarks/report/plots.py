@@ -11,9 +11,6 @@ plt.rcParams.update({
     "figure.figsize": (11, 6.2),
     "figure.dpi": 100,
     "font.size": 13,
-    "axes.titlesize": 16,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -37,10 +34,18 @@ def _plain(value, _=None):
     return f"{value:g}"
 
 
+def _titles(axes, title, subtitle, above=0, left=None):
+    """Two lines over the axes, `above` points higher than usual; from `left` of the figure, or from the axes."""
+    x, coordinates = (0, "axes fraction") if left is None else (left, ("figure fraction", "axes fraction"))
+    axes.annotate(title, (x, 1), xytext=(0, 32 + above), xycoords=coordinates, textcoords="offset points",
+                  fontsize=16, fontweight="bold", annotation_clip=False)
+    axes.annotate(subtitle, (x, 1), xytext=(0, 12 + above), xycoords=coordinates, textcoords="offset points",
+                  fontsize=11.5, color="#555555", annotation_clip=False)
+
+
 def _figure(title, subtitle):
     figure, axes = plt.subplots()
-    axes.set_title(title, pad=30)
-    axes.text(0, 1.025, subtitle, transform=axes.transAxes, fontsize=11.5, color="#555555")
+    _titles(axes, title, subtitle)
     axes.set_axisbelow(True)
     return figure, axes
 
@@ -138,8 +143,8 @@ def error_by_length(document, operation="softmax", element="float"):
     return figure
 
 
-def _bars(title, subtitle, groups, x_label, lines=(), digits=1):
-    """groups: heading -> [(label, value)], each sorted by value; lines: heading -> [(label, value)]."""
+def _bars(title, subtitle, groups, x_label, digits=1, logarithmic=False):
+    """groups: heading -> [(label, value)], each sorted by value."""
     groups = {heading: bars for heading, bars in groups.items() if bars}
     if not groups:
         return None
@@ -148,10 +153,16 @@ def _bars(title, subtitle, groups, x_label, lines=(), digits=1):
     for axes, (heading, bars) in zip(all_axes[0], groups.items()):
         names = [style.name(label) for label, _ in bars]
         values = [value for _, value in bars]
-        drawn = axes.barh(names, values, color=[style.colour(label) for label, _ in bars], height=0.72)
+        drawn = axes.barh(names, values, color=[style.fill(label) for label, _ in bars], height=0.72)
         axes.bar_label(drawn, [f"{value:.{digits}f}" for value in values], padding=4, fontsize=11)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.22 * max(values + [value for _, value in dict(lines).get(heading, [])]))
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.set_xlim(min(values) / 2, max(values) * 4)
+            axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+            axes.xaxis.set_minor_locator(NullLocator())
+        else:
+            axes.set_xlim(0, 1.18 * max(values))
         axes.grid(axis="y", visible=False)
         axes.set_axisbelow(True)
         axes.set_xlabel(x_label)
@@ -160,8 +171,7 @@ def _bars(title, subtitle, groups, x_label, lines=(), digits=1):
             if label.get_text() == "xsoftmax":
                 label.set_fontweight("bold")
     figure.tight_layout(w_pad=2.5)
-    figure.suptitle(title, x=0.01, y=1.10, ha="left", fontsize=16, fontweight="bold")
-    figure.text(0.01, 1.015, subtitle, fontsize=11.5, color="#555555", ha="left")
+    _titles(all_axes[0][0], title, subtitle, above=24, left=0.01)
     return figure
 
 
@@ -174,7 +184,7 @@ def latency(document, lengths=(8, 64, 128)):
                 for label in _libraries(document, "softmax", "float")]
         groups[f"{n} floats"] = sorted([bar for bar in bars if bar[1] is not None], key=lambda bar: bar[1])
     return _bars("Latency: one call, one short row", f"argument checks included, lower is better · {_machine(document)}",
-                 groups, "ns per call", digits=0)
+                 groups, "ns per call", digits=0, logarithmic=True)
 
 
 def bandwidth(document, shapes=((1, 1 << 24), (32768, 1000))):
@@ -242,9 +252,9 @@ def batches(document, operation="softmax", element="float"):
     if not labels:
         return None
     figure, axes = plt.subplots(figsize=(11, 1.8 + 0.5 * len(labels)))
-    axes.set_title("Batches: how many times as long as xsoftmax", pad=52)
-    axes.text(0, 1, f"{operation} of {element}s, one call, one thread; rows x columns · {_machine(document)}\n",
-              transform=axes.transAxes, fontsize=11.5, color="#555555", va="bottom")
+    _titles(axes, "Batches: how many times as long as xsoftmax",
+            f"{operation} of {element}s, one call, one thread; rows × columns · {_machine(document)}", above=22,
+            left=0.01)
     ratios = [[document.ns(operation, element, label, shape) / document.ns(operation, element, "xsoftmax", shape)
                for shape in shapes] for label in labels]
     # Light where nobody would notice, dark where one would.
@@ -278,7 +288,8 @@ def error_and_time(libraries, accuracy, n=4096):
     figure, axes = _figure(f"Fast and right: softmax of {n} floats",
                            f"towards the lower left is better; normal logits of spread 3 · {_machine(libraries)}")
     for label, ns, error in points:
-        look = {**style.line(label), "linestyle": "", "markersize": 15 if label == "xsoftmax" else 11}
+        look = {**style.line(label), "linestyle": "", "markersize": 16 if label == "xsoftmax" else 12,
+                "alpha": 0.8, "markeredgecolor": "white"}
         axes.plot([ns], [error], label=style.name(label), **look)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=20))

@@ -55,6 +55,11 @@ def colour(label):
     return _OTHERS[sum(map(ord, label)) % len(_OTHERS)]
 
 
+def fill(label):
+    """Of a bar."""
+    return "#c8c8c8" if label in _LIMITS else colour(label)
+
+
 def line(label):
     """Arguments of plot()."""
     if label in _LIMITS:
