@@ -71,7 +71,11 @@ std::string in_ulp(double error)
 {
     char text[32];
     if (!std::isfinite(error)) return "NaN";
-    std::snprintf(text, sizeof(text), error < 0.05 ? "exact" : error < 1000 ? "%.1f ULP" : "%.0e ULP", error);
+    if (error < 0.05) return "exact";
+    if (error < 1000)
+        std::snprintf(text, sizeof(text), "%.1f ULP", error);
+    else
+        std::snprintf(text, sizeof(text), "1e%.0f ULP", std::floor(std::log10(error)));
     return text;
 }
 
@@ -114,23 +118,23 @@ std::vector<edge> all_edges()
     deep[0] = 10;
     deep[1] = -82;
     return {
-        {"a NaN among the logits", "NaN", operation::softmax, row({1, nan}), judge_nan},
-        {"a NaN at the end", "NaN", operation::softmax,
+        {"NaN inside", "NaN", operation::softmax, row({1, nan}), judge_nan},
+        {"NaN at the end", "NaN", operation::softmax,
          [] {
              auto x = row({1});
              x.back() = nan;
              return x;
          }(),
          judge_nan},
-        {"+inf among the logits", "NaN", operation::softmax, row({1, infinity}), judge_nan},
-        {"-inf throughout", "NaN", operation::softmax, std::vector<float>(64, -infinity), judge_nan},
-        {"an element of -inf", "0", operation::softmax, row({1, -infinity}), judge_masked},
-        {"a spread of 1e30", "1 and 0", operation::softmax, far, judge_winner},
-        {"the largest numbers", "1 and 0", operation::softmax, largest, judge_winner},
-        {"a denormal result", "kept", operation::softmax, deep, judge_denormal},
-        {"an offset of 10000", "", operation::softmax, row({}, 10000), judge_error},
-        {"2^24 equal logits", "exact", operation::softmax, std::vector<float>(std::size_t{1} << 24, 0.7f), judge_equal},
-        {"log_softmax of a winner by 25", "", operation::log_softmax, winner, judge_winners_logarithm},
+        {"+inf", "NaN", operation::softmax, row({1, infinity}), judge_nan},
+        {"all −inf", "NaN", operation::softmax, std::vector<float>(64, -infinity), judge_nan},
+        {"one −inf", "0", operation::softmax, row({1, -infinity}), judge_masked},
+        {"spread 1e30", "1 and 0", operation::softmax, far, judge_winner},
+        {"±largest", "1 and 0", operation::softmax, largest, judge_winner},
+        {"denormal result", "kept", operation::softmax, deep, judge_denormal},
+        {"offset 1e4", "", operation::softmax, row({}, 10000), judge_error},
+        {"2^24 equal", "exact", operation::softmax, std::vector<float>(std::size_t{1} << 24, 0.7f), judge_equal},
+        {"log_softmax, winner by 25", "", operation::log_softmax, winner, judge_winners_logarithm},
     };
 }
 

@@ -158,7 +158,7 @@ def _bars(title, subtitle, groups, x_label, digits=1, logarithmic=False):
         axes.invert_yaxis()
         if logarithmic:
             axes.set_xscale("log")
-            axes.set_xlim(min(values) / 2, max(values) * 4)
+            axes.set_xlim(1, max(values) * 5)
             axes.xaxis.set_major_formatter(FuncFormatter(_plain))
             axes.xaxis.set_minor_locator(NullLocator())
         else:

@@ -85,6 +85,15 @@ class Document:
                 lengths[entry["columns"]] = None if "NaN" in errors else max(errors)
         return sorted(lengths.items())
 
+    def errors_at(self, operation, element, label, n):
+        """The largest error by distribution at one length."""
+        for entry in self.accuracy:
+            if (entry["operation"], entry["type"], entry["contender"], entry["columns"]) == (operation, element, label,
+                                                                                            n):
+                return {name: None if error == "NaN" else error
+                        for name, error in zip(self.distributions, entry["max_ulp"]) if error is not None}
+        return {}
+
 
 class Report:
     """The files of one report; a question that was not asked is None."""

@@ -147,6 +147,16 @@ def errors_by_library(document, operation="softmax", element="float"):
     return Table([f"largest error in ULP, {element}, row of"] + [length(n) for n in lengths], rows, ("xsoftmax",))
 
 
+def errors_by_distribution(document, operation="softmax", element="float", n=1000):
+    labels = [label for label, contender in document.contenders.items()
+              if label == "xsoftmax" or contender["kind"] == "peer"]
+    worst = {label: document.errors_at(operation, element, label, n) for label in style.sort(labels)}
+    worst = {label: errors for label, errors in worst.items() if errors}
+    rows = [[distribution] + [error(errors.get(distribution), "NaN") for errors in worst.values()]
+            for distribution in document.distributions]
+    return Table([f"largest error in ULP, {element}, row of {n}"] + [style.name(label) for label in worst], rows)
+
+
 def errors_of_kernels(document):
     """The largest error seen, over all lengths and distributions, by function and instruction set."""
     ours = [label for label, contender in document.contenders.items()
@@ -204,6 +214,8 @@ def all_tables(report):
         tables["errors-by-library"] = "Largest error of softmax", errors_by_library(report.accuracy)
         tables["errors-by-library-log_softmax"] = "Largest error of log_softmax", errors_by_library(report.accuracy,
                                                                                                     "log_softmax")
+        tables["errors-by-distribution"] = ("Largest error of softmax by distribution of the logits",
+                                            errors_by_distribution(report.accuracy))
         tables["errors-of-kernels"] = ("Largest error of each function, all lengths and distributions",
                                        errors_of_kernels(report.accuracy))
         tables["edges"] = "Edges", edges(report.accuracy)
