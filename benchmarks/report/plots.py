@@ -149,7 +149,8 @@ def _bars(title, subtitle, groups, x_label, digits=1, logarithmic=False):
     if not groups:
         return None
     most = max(len(bars) for bars in groups.values())
-    figure, all_axes = plt.subplots(1, len(groups), figsize=(11, 1.9 + 0.4 * most), squeeze=False)
+    figure, all_axes = plt.subplots(1, len(groups), figsize=(max(11, 5.6 * len(groups)), 1.9 + 0.4 * most),
+                                   squeeze=False)
     for axes, (heading, bars) in zip(all_axes[0], groups.items()):
         names = [style.name(label) for label, _ in bars]
         values = [value for _, value in bars]
@@ -159,6 +160,7 @@ def _bars(title, subtitle, groups, x_label, digits=1, logarithmic=False):
         if logarithmic:
             axes.set_xscale("log")
             axes.set_xlim(1, max(values) * 5)
+            axes.set_xticks([10**k for k in range(0, 10) if 10**k <= max(values) * 5])
             axes.xaxis.set_major_formatter(FuncFormatter(_plain))
             axes.xaxis.set_minor_locator(NullLocator())
         else:
@@ -251,7 +253,7 @@ def batches(document, operation="softmax", element="float"):
     labels = [label for label in labels if document.ns(operation, element, label, shapes[0]) is not None]
     if not labels:
         return None
-    figure, axes = plt.subplots(figsize=(11, 1.8 + 0.5 * len(labels)))
+    figure, axes = plt.subplots(figsize=(max(11, 4 + 1.25 * len(shapes)), 1.8 + 0.5 * len(labels)))
     _titles(axes, "Batches: how many times as long as xsoftmax",
             f"{operation} of {element}s, one call, one thread; rows × columns · {_machine(document)}", above=22,
             left=0.01)
@@ -263,7 +265,7 @@ def batches(document, operation="softmax", element="float"):
         for x, ratio in enumerate(row):
             axes.text(x, y, f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}", ha="center", va="center",
                       color="white" if ratio > 5 else "black", fontsize=12)
-    axes.set_xticks(range(len(shapes)), [f"{rows}×{columns}" for rows, columns in shapes])
+    axes.set_xticks(range(len(shapes)), [f"{rows}×{columns}" for rows, columns in shapes], fontsize=12)
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(labels)), [style.name(label) for label in labels])
     axes.tick_params(length=0)

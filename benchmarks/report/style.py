@@ -63,7 +63,8 @@ def fill(label):
 def line(label):
     """Arguments of plot()."""
     if label in _LIMITS:
-        return {"color": _LIMITS[label][0], "linestyle": _LIMITS[label][1], "linewidth": 1.3, "zorder": 1}
+        return {"color": _LIMITS[label][0], "linestyle": _LIMITS[label][1], "linewidth": 1.3, "zorder": 1,
+                "marker": ".", "markersize": 4}
     mark = _LOOKS.get(label, ("", "."))[1]
     ours = label == "xsoftmax"
     return {
