@@ -5,8 +5,9 @@
 
 --html     one self-contained page
 --plots    each plot as SVG and PNG
---readme   rewrites what stands between <!-- report: NAME --> and <!-- end of report --> by the table of that name;
-           with --check, only says whether all of it is what the files say
+--readme   rewrites what stands between <!-- report: NAME --> and <!-- end of report --> by the table of that name, and
+           draws the plots that are linked, FOLDER/NAME.svg, where they are linked;
+           with --check, only says whether the tables are what the files say
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tables
 from results import Report
 
 _BLOCK = re.compile(r"(<!-- report: (\S+) -->\n).*?(<!-- end of report -->)", re.DOTALL)
+_LINK = re.compile(r"\]\(((?:[\w./-]+/)?([\w-]+)\.svg)\)")
 
 
 def _machine(report):
@@ -40,6 +42,21 @@ def rewrite(text, report):
     return _BLOCK.sub(block, text)
 
 
+def figures_of(report):
+    try:
+        import plots
+    except ImportError as error:
+        sys.exit(f"{error}: the plots need matplotlib (Debian: apt install python3-matplotlib)")
+    return plots.all_plots(report)
+
+
+def save(figure, path):
+    import page
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(page.svg(figure))
+
+
 def readme(path, report, check):
     with open(path, encoding="utf-8") as file:
         old = file.read()
@@ -48,26 +65,25 @@ def readme(path, report, check):
         if old != new:
             sys.exit(f"{path}: not what the files say; run report.py without --check")
         print(f"{path}: as the files say")
-    elif old != new:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(new)
+        return
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(new)
+    figures = figures_of(report)
+    for link, name in _LINK.findall(new):
+        if name in figures:
+            save(figures[name], os.path.join(os.path.dirname(path), link))
+    print(f"rewritten: {path}, and the plots that it links")
 
 
 def draw(report, page_path, folder):
-    try:
-        import page
-        import plots
-    except ImportError as error:
-        sys.exit(f"{error}: the plots need matplotlib (Debian: apt install python3-matplotlib)")
-    figures = plots.all_plots(report)
+    figures = figures_of(report)
     if page_path:
+        import page
         page.write(page_path, report, figures)
         print(f"report: {os.path.abspath(page_path)}")
     if folder:
-        os.makedirs(folder, exist_ok=True)
         for name, figure in figures.items():
-            with open(os.path.join(folder, f"{name}.svg"), "wb") as file:
-                file.write(page.svg(figure))
+            save(figure, os.path.join(folder, f"{name}.svg"))
             figure.savefig(os.path.join(folder, f"{name}.png"), dpi=110)
         print(f"plots:  {os.path.abspath(folder)}")
 

@@ -104,7 +104,6 @@ class Report:
         self.kernels = by_question.get("kernels")
         self.libraries = by_question.get("libraries")
         self.accuracy = by_question.get("accuracy")
-        self.limits = by_question.get("limits")
 
     @property
     def machine(self):

@@ -23,12 +23,12 @@ inline std::string text(std::string_view s)
     return quoted + '"';
 }
 
-/// null where there is none: JSON has neither NaN nor infinity.
+/// To four digits, which is more than repeats itself; null where there is none: JSON has neither NaN nor infinity.
 inline std::string number(double x)
 {
     if (!std::isfinite(x)) return "null";
     char digits[32];
-    std::snprintf(digits, sizeof(digits), "%.6g", x);
+    std::snprintf(digits, sizeof(digits), "%.4g", x);
     return digits;
 }
 
