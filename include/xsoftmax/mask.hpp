@@ -27,10 +27,12 @@ concept laid_over_as = std::same_as<std::remove_cv_t<Element>, T> ||
 template <class T>
 class broadcast_view {
 public:
-    static constexpr std::size_t max_rank = 8;
+    static constexpr std::size_t max_rank = 8;  ///< axes, at most
 
+    /// Of nothing.
     XSOFTMAX_ALWAYS_INLINE broadcast_view() noexcept {}  // NOLINT: a defaulted one is not inlined by force
 
+    /// Of all elements of a view.
     template <tensor V>
     requires laid_over_as<std::remove_reference_t<decltype(*std::declval<const V&>().data_handle())>, T> &&
         (V::rank() <= max_rank)
@@ -43,6 +45,7 @@ public:
         }
     }
 
+    /// Of a range, as one axis.
     template <std::ranges::contiguous_range R>
     requires std::ranges::sized_range<R> && laid_over_as<std::ranges::range_value_t<R>, T> XSOFTMAX_ALWAYS_INLINE
     broadcast_view(const R& range)  // NOLINT: likewise
@@ -53,13 +56,18 @@ public:
     {
     }
 
+    /// Is it of nothing?
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE bool empty() const noexcept { return rank_ == 0; }
+    /// How many axes it has.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::size_t axes() const noexcept { return rank_; }
+    /// How many elements lie along the axis.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    /// From an element to the next along the axis, in elements.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::ptrdiff_t stride(std::size_t axis) const noexcept
     {
         return strides_[axis];
     }
+    /// The element whose indices are all 0.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE const T* data_handle() const noexcept { return data_; }
 
 private:
@@ -100,6 +108,7 @@ struct mask {
     /// Added to the logits, in T; broadcast over them. −inf leaves out.
     broadcast_view<T> bias = {};
 
+    /// What a row gets in which nothing is kept.
     enum nothing_kept nothing_kept = nothing_kept::zeros;
 };
 

@@ -33,7 +33,7 @@ class tensor_view {
     static_assert(Rank >= 1, "a tensor has at least one axis");
 
 public:
-    using element_type = T;
+    using element_type = T;  ///< const where the elements are not to be written
 
     /// Row-major: the last axis is contiguous.
     XSOFTMAX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents) noexcept
@@ -54,15 +54,19 @@ public:
     {
     }
 
+    /// How many axes it has.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE static constexpr std::size_t rank() noexcept { return Rank; }
+    /// How many elements lie along the axis.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE constexpr std::size_t extent(std::size_t axis) const noexcept
     {
         return extents_[axis];
     }
+    /// From an element to the next along the axis, in elements.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept
     {
         return strides_[axis];
     }
+    /// The element whose indices are all 0.
     [[nodiscard]] XSOFTMAX_ALWAYS_INLINE constexpr T* data_handle() const noexcept { return data_; }
 
 private:
@@ -75,11 +79,13 @@ private:
 template <class T>
 class matrix_view : public tensor_view<T, 2> {
 public:
+    /// Row-major, one row behind the other.
     XSOFTMAX_ALWAYS_INLINE constexpr matrix_view(T* data, std::size_t rows, std::size_t columns) noexcept
         : tensor_view<T, 2>(data, {rows, columns})
     {
     }
 
+    /// `row_stride` elements from a row to the next, of either sign.
     XSOFTMAX_ALWAYS_INLINE constexpr matrix_view(T* data, std::size_t rows, std::size_t columns,
                                                  std::integral auto row_stride) noexcept
         : tensor_view<T, 2>(data, {rows, columns}, {static_cast<std::ptrdiff_t>(row_stride), 1})

@@ -1,0 +1,29 @@
+#pragma once
+
+/// What comes from translation units that are compiled for an instruction set of their own: plain functions, and nothing
+/// that the linker could take from there for a machine without it.
+
+#include "../suite/problem.hpp"
+
+#include <cstddef>
+
+namespace benchmarks {
+
+/// Runs the operation of a problem<T>, given as its state.
+using kernel_function = void (*)(const void* problem);
+
+/// This library's functions for elements of one type: null where there is none.
+struct kernel_table {
+    const char* instruction_set;  ///< as xsimd names it
+    const char* regime;           ///< the sweep that is forced; empty where the library chooses
+    kernel_function row[operation_count];
+    kernel_function rows[operation_count];
+    kernel_function inner_axis[operation_count];
+};
+
+struct kernel_tables {
+    const kernel_table* begin;
+    std::size_t count;
+};
+
+}  // namespace benchmarks

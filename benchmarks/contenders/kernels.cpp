@@ -1,0 +1,210 @@
+/// This library's functions, compiled once for each instruction set and element type: XSOFTMAX_BENCHMARK_TYPE names the
+/// latter, XSOFTMAX_BENCHMARK_KERNELS the function to define.
+
+#include "kernel_table.hpp"
+
+#include <xsoftmax/xsoftmax.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace benchmarks {
+
+kernel_tables XSOFTMAX_BENCHMARK_KERNELS();
+
+namespace {
+
+using element = XSOFTMAX_BENCHMARK_TYPE;
+using input = xsoftmax::matrix_view<const element>;
+using output = xsoftmax::matrix_view<element>;
+
+/// A row's operands as users hold them.
+struct row {
+    explicit row(const void* state) : p(*static_cast<const problem<element>*>(state)) {}
+
+    std::span<const element> first() const { return {p.first, p.of.columns}; }
+    std::span<const element> second() const { return {p.second, p.of.columns}; }
+    std::span<element> output() const { return {p.output, p.of.columns}; }
+
+    const problem<element>& p;
+};
+
+/// The same of many rows.
+struct rows {
+    explicit rows(const void* state) : p(*static_cast<const problem<element>*>(state)) {}
+
+    input first() const { return {p.first, p.of.rows, p.of.columns}; }
+    input second() const { return {p.second, p.of.rows, p.of.columns}; }
+    benchmarks::output output() const { return {p.output, p.of.rows, p.of.columns}; }
+    std::span<const std::int64_t> classes() const { return {p.classes, p.of.rows}; }
+    std::span<element> values() const { return {p.values, p.of.rows}; }
+
+    const problem<element>& p;
+};
+
+void softmax_row(const void* state)
+{
+    const row r(state);
+    xsoftmax::softmax(r.first(), r.output());
+}
+
+void softmax_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::softmax(r.first(), r.output());
+}
+
+void softmax_inner_axis(const void* state)
+{
+    const auto& p = *static_cast<const problem<element>*>(state);
+    const xsoftmax::tensor_view<const element, 3> logits(p.first, {p.of.rows, p.of.columns, p.of.inner});
+    const xsoftmax::tensor_view<element, 3> probabilities(p.output, {p.of.rows, p.of.columns, p.of.inner});
+    xsoftmax::softmax(logits, probabilities, {.axis = 1});
+}
+
+void log_softmax_row(const void* state)
+{
+    const row r(state);
+    xsoftmax::log_softmax(r.first(), r.output());
+}
+
+void log_softmax_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::log_softmax(r.first(), r.output());
+}
+
+void log_sum_exp_row(const void* state)
+{
+    const row r(state);
+    *r.p.values = xsoftmax::log_sum_exp(r.first());
+}
+
+void log_sum_exp_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::log_sum_exp(r.first(), r.values());
+}
+
+void cross_entropy_row(const void* state)
+{
+    const row r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), *r.p.classes);
+}
+
+void cross_entropy_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes());
+}
+
+void cross_entropy_gradient_row(const void* state)
+{
+    const row r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), *r.p.classes, r.output());
+}
+
+void cross_entropy_gradient_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes(), r.output());
+}
+
+void cross_entropy_targets_gradient_row(const void* state)
+{
+    const row r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.second(), r.output());
+}
+
+void cross_entropy_targets_gradient_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.second(), r.output());
+}
+
+void softmax_backward_row(const void* state)
+{
+    const row r(state);
+    xsoftmax::softmax_backward(r.first(), r.second(), r.output());
+}
+
+void softmax_backward_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::softmax_backward(r.first(), r.second(), r.output());
+}
+
+void log_softmax_backward_row(const void* state)
+{
+    const row r(state);
+    xsoftmax::log_softmax_backward(r.first(), r.second(), r.output());
+}
+
+void log_softmax_backward_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::log_softmax_backward(r.first(), r.second(), r.output());
+}
+
+void causal_softmax_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::masked_softmax(r.first(), r.output(), {.causal = 0});
+}
+
+/// Exponentials as the kernels compute them, relative to a maximum that is known beforehand.
+void exp_map(const void* state)
+{
+    using namespace xsoftmax::kernels;
+    using batch = xsimd::batch<element>;
+    const auto& p = *static_cast<const problem<element>*>(state);
+    const near_maximum<batch> reference(element(16), scale_for<batch>::make(1, 1));
+    const std::size_t n = p.of.elements();
+    std::size_t i = 0;
+    for (; i + batch::size <= n; i += batch::size)
+        reference.exponential(batch::load_unaligned(p.first + i)).store_unaligned(p.output + i);
+    for (; i < n; ++i) p.output[i] = p.first[i];  // lengths are whole vectors, but for what nobody would notice
+}
+
+constexpr void put(kernel_function* table, operation o, kernel_function f) { table[static_cast<std::size_t>(o)] = f; }
+
+constexpr kernel_table chosen_by_the_library()
+{
+    kernel_table table{};
+    table.regime = "";
+    put(table.row, operation::softmax, softmax_row);
+    put(table.row, operation::log_softmax, log_softmax_row);
+    put(table.row, operation::log_sum_exp, log_sum_exp_row);
+    put(table.row, operation::cross_entropy, cross_entropy_row);
+    put(table.row, operation::cross_entropy_gradient, cross_entropy_gradient_row);
+    put(table.row, operation::cross_entropy_targets_gradient, cross_entropy_targets_gradient_row);
+    put(table.row, operation::softmax_backward, softmax_backward_row);
+    put(table.row, operation::log_softmax_backward, log_softmax_backward_row);
+    put(table.row, operation::exp_map, exp_map);
+    put(table.rows, operation::softmax, softmax_rows);
+    put(table.rows, operation::log_softmax, log_softmax_rows);
+    put(table.rows, operation::log_sum_exp, log_sum_exp_rows);
+    put(table.rows, operation::cross_entropy, cross_entropy_rows);
+    put(table.rows, operation::cross_entropy_gradient, cross_entropy_gradient_rows);
+    put(table.rows, operation::cross_entropy_targets_gradient, cross_entropy_targets_gradient_rows);
+    put(table.rows, operation::softmax_backward, softmax_backward_rows);
+    put(table.rows, operation::log_softmax_backward, log_softmax_backward_rows);
+    put(table.rows, operation::causal_softmax, causal_softmax_rows);
+    put(table.rows, operation::exp_map, exp_map);
+    put(table.inner_axis, operation::softmax, softmax_inner_axis);
+    return table;
+}
+
+// The sweeps that can be forced are further tables of this array.
+kernel_table tables[] = {chosen_by_the_library()};
+
+}  // namespace
+
+kernel_tables XSOFTMAX_BENCHMARK_KERNELS()
+{
+    for (kernel_table& table : tables) table.instruction_set = xsimd::default_arch::name();
+    return {tables, sizeof(tables) / sizeof(tables[0])};
+}
+
+}  // namespace benchmarks

@@ -1,0 +1,139 @@
+#include "xsoftmax.hpp"
+
+#include "kernel_table.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace benchmarks {
+
+#define XSOFTMAX_KERNELS(NAME)              \
+    kernel_tables kernels_##NAME##_float(); \
+    kernel_tables kernels_##NAME##_double();
+#include "kernel_list.inc"
+#undef XSOFTMAX_KERNELS
+
+namespace {
+
+/// The kernels of one list entry; the first is compiled with the flags of this build.
+struct entry {
+    std::string name;
+    kernel_tables of_float, of_double;
+};
+
+std::vector<entry> all_entries()
+{
+    return {
+#define XSOFTMAX_KERNELS(NAME) {#NAME, kernels_##NAME##_float(), kernels_##NAME##_double()},
+#include "kernel_list.inc"
+#undef XSOFTMAX_KERNELS
+    };
+}
+
+bool runs_here(std::string_view name)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (name == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (name == "avx512") return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+#endif
+    return !name.empty();
+}
+
+/// xsimd's avx512vnni<avx512vbmi2> is avx512, its fma3<avx2> avx2.
+std::string family(const std::string& instruction_set)
+{
+    for (const char* name : {"avx512", "avx2", "avx", "sse4", "sse2", "neon64", "sve"})
+        if (instruction_set.find(name) != std::string::npos) return name;
+    return instruction_set;
+}
+
+template <class T>
+call prepare(const kernel_table& table, const problem<T>& p)
+{
+    const auto& functions = p.of.inner != 1 ? table.inner_axis : p.of.rows == 1 ? table.row : table.rows;
+    const kernel_function f = functions[static_cast<std::size_t>(p.operation)];
+    return f == nullptr ? call{} : call{f, std::make_shared<const problem<T>>(p)};
+}
+
+contender make(const std::string& label, const kernel_table& of_float, const kernel_table& of_double)
+{
+    contender c{label, kind::xsoftmax, XSOFTMAX_BENCHMARK_VERSION, "spans and views, output given"};
+    c.architecture = family(of_float.instruction_set);
+    c.regime = of_float.regime;
+    c.prepare_float = [&of_float](const problem<float>& p) {
+        return prepare(of_float, p);
+    };
+    c.prepare_double = [&of_double](const problem<double>& p) {
+        return prepare(of_double, p);
+    };
+    return c;
+}
+
+template <class T>
+call prepare_row_by_row(const kernel_table& table, const problem<T>& p)
+{
+    const kernel_function f = table.row[static_cast<std::size_t>(p.operation)];
+    if (f == nullptr || p.of.rows == 1 || p.of.inner != 1) return {};
+    std::vector<problem<T>> rows(p.of.rows, p);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        rows[r].of.rows = 1;
+        rows[r].first += r * p.of.columns;
+        rows[r].second += p.second == nullptr ? 0 : r * p.of.columns;
+        rows[r].output += r * p.of.columns;
+        rows[r].classes += r;
+        rows[r].values += r;
+    }
+    return make_call([f, rows = std::move(rows)] {
+        for (const problem<T>& row : rows) f(&row);
+    });
+}
+
+}  // namespace
+
+contender xsoftmax_itself()
+{
+    const entry e = all_entries().front();
+    return make("xsoftmax", e.of_float.begin[0], e.of_double.begin[0]);
+}
+
+contender xsoftmax_row_by_row()
+{
+    const entry e = all_entries().front();
+    contender c = make("xsoftmax by row", e.of_float.begin[0], e.of_double.begin[0]);
+    c.description = "a call for each row";
+    c.prepare_float = [&table = e.of_float.begin[0]](const problem<float>& p) {
+        return prepare_row_by_row(table, p);
+    };
+    c.prepare_double = [&table = e.of_double.begin[0]](const problem<double>& p) {
+        return prepare_row_by_row(table, p);
+    };
+    return c;
+}
+
+// What a program chooses when it runs (instruction sets) or forces by name (sweeps) is added here, and nowhere else.
+std::vector<contender> xsoftmax_kernels()
+{
+    std::vector<contender> all;
+    const std::vector<entry> entries = all_entries();
+    for (const entry& e : entries) {
+        if (!runs_here(e.name)) continue;
+        const bool same_as_first =
+            &e != &entries.front() &&
+            family(e.of_float.begin[0].instruction_set) == family(entries.front().of_float.begin[0].instruction_set);
+        for (std::size_t i = 0; i < e.of_float.count; ++i) {
+            const kernel_table &of_float = e.of_float.begin[i], &of_double = e.of_double.begin[i];
+            const std::string regime = of_float.regime;
+            // The first one's are xsoftmax_itself.
+            if (regime.empty() && (&e == &entries.front() || same_as_first)) continue;
+            if (same_as_first) continue;
+            all.push_back(make("xsoftmax " + family(of_float.instruction_set) + (regime.empty() ? "" : " ") + regime,
+                               of_float, of_double));
+        }
+    }
+    return all;
+}
+
+}  // namespace benchmarks

@@ -1,0 +1,26 @@
+#pragma once
+
+/// This library as a contender, and what nobody can be faster than.
+
+#include "../suite/contender.hpp"
+
+#include <vector>
+
+namespace benchmarks {
+
+/// What a user of this build calls.
+contender xsoftmax_itself();
+
+/// The same, rows of a batch one at a time.
+contender xsoftmax_row_by_row();
+
+/// The kernels of every other instruction set that this machine runs, and every sweep that can be forced.
+std::vector<contender> xsoftmax_kernels();
+
+/// The least that a softmax has to do: exponentials, and a copy by either kind of store.
+std::vector<contender> limits();
+
+/// All registered peers, in the order of their labels.
+std::vector<contender> peers();
+
+}  // namespace benchmarks

@@ -1,0 +1,41 @@
+/// Which library? This one beside every other that was found when this was built, one thread, same buffers, and the
+/// limits. Usage: suite/suite.hpp.
+
+#include "contenders/xsoftmax.hpp"
+#include "suite/suite.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace benchmarks {
+namespace {
+
+const std::vector<std::size_t> all_lengths = {8,    16,   32,    64,     128,     256,    512,
+                                              1000, 4096, 32000, 128256, 1 << 20, 1 << 24};
+const std::vector<std::size_t> fewer_lengths = {8, 64, 128, 1000, 4096, 32000, 1 << 20};
+const std::vector<std::size_t> quick_lengths = {8, 64, 1000, 4096, 32000, 1 << 20};
+
+const std::vector<shape> batches = {{4096, 10},  {4096, 16}, {4096, 64},  {1024, 128},
+                                    {256, 1000}, {64, 4096}, {16, 32000}, {32768, 1000}};
+
+suite libraries()
+{
+    suite all{"libraries", {xsoftmax_itself()}, {}, {}};
+    for (auto* more : {&peers, &limits})
+        for (contender& c : more()) all.contenders.push_back(std::move(c));
+    all.full = {{operation::softmax, false, rows_of(all_lengths)},
+                {operation::softmax, false, batches, ", batches"},
+                {operation::log_softmax, false, rows_of(fewer_lengths)},
+                {operation::cross_entropy, false, {{1, 1000}, {256, 1024}, {4096, 1000}}},
+                {operation::cross_entropy_gradient, false, {{1, 1000}, {256, 1024}, {4096, 1000}}},
+                {operation::softmax, true, rows_of(fewer_lengths)}};
+    all.quick = {{operation::softmax, false, rows_of(quick_lengths)},
+                 {operation::softmax, false, {{4096, 16}, {256, 1000}, {64, 4096}, {32768, 1000}}, ", batches"}};
+    return all;
+}
+
+}  // namespace
+}  // namespace benchmarks
+
+// An exception here, such as std::bad_alloc, may end the program. NOLINTNEXTLINE(bugprone-exception-escape)
+int main(int argc, char** argv) { return benchmarks::run_suite(argc, argv, benchmarks::libraries()); }

@@ -1,0 +1,324 @@
+"""The plots of a report. Each function draws one and gives the figure, or None where nothing was measured for it."""
+
+import matplotlib
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+import style
+
+plt.rcParams.update({
+    "figure.figsize": (11, 6.2),
+    "figure.dpi": 100,
+    "font.size": 13,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "legend.fontsize": 12,
+    "svg.hashsalt": "xsoftmax",
+    "savefig.bbox": "tight",
+    "savefig.pad_inches": 0.15,
+})
+
+
+def _length(n, _=None):
+    for power, unit in ((20, "M"), (10, "K")):
+        if n >= 1 << power and n % (1 << power) == 0:
+            return f"{int(n) >> power}{unit}"
+    return f"{int(n):,}".replace(",", " ")
+
+
+def _plain(value, _=None):
+    return f"{value:g}"
+
+
+def _titles(axes, title, subtitle, above=0, left=None):
+    """Two lines over the axes, `above` points higher than usual; from `left` of the figure, or from the axes."""
+    x, coordinates = (0, "axes fraction") if left is None else (left, ("figure fraction", "axes fraction"))
+    axes.annotate(title, (x, 1), xytext=(0, 32 + above), xycoords=coordinates, textcoords="offset points",
+                  fontsize=16, fontweight="bold", annotation_clip=False)
+    axes.annotate(subtitle, (x, 1), xytext=(0, 12 + above), xycoords=coordinates, textcoords="offset points",
+                  fontsize=11.5, color="#555555", annotation_clip=False)
+
+
+def _figure(title, subtitle):
+    figure, axes = plt.subplots()
+    _titles(axes, title, subtitle)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _lengths_axis(axes, lengths):
+    axes.set_xscale("log", base=2)
+    shown = [n for n in lengths if n in (8, 64, 512, 4096, 32000, 1 << 20, 1 << 24)] or lengths
+    axes.set_xticks(shown, [_length(n) for n in shown])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("row length")
+
+
+def _log_values_axis(axes, label):
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=30))
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel(label)
+
+
+def _legend(axes):
+    """Beside the plot, in the order in which the lines end at the right."""
+    handles, labels = axes.get_legend_handles_labels()
+    ends = [handle.get_ydata()[-1] for handle in handles]
+    order = sorted(range(len(handles)), key=lambda i: -ends[i])
+    axes.legend([handles[i] for i in order], [labels[i] for i in order], loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def _lines(title, subtitle, series, y_label):
+    """series: label -> [(length, value)]."""
+    series = {label: points for label, points in series.items() if points}
+    if not series:
+        return None
+    figure, axes = _figure(title, subtitle)
+    for label in style.sort(series):
+        axes.plot(*zip(*series[label]), label=style.name(label), **style.line(label))
+    _lengths_axis(axes, sorted({n for points in series.values() for n, _ in points}))
+    _log_values_axis(axes, y_label)
+    _legend(axes)
+    return figure
+
+
+def _machine(document):
+    return f"{document.machine['CPU']}, {document.machine['instruction set']}, {document.machine['compiler']}"
+
+
+def _libraries(document, operation, element):
+    """Peers and this library's default, limits apart."""
+    return [label for label in document.labels(operation, element)
+            if document.kind(label) != "limit" and label != "xsoftmax by row"
+            and (document.kind(label) == "peer" or label == "xsoftmax")]
+
+
+def time_by_library(document, operation="softmax", element="float"):
+    if document is None or not document.has(operation, element):
+        return None
+    series = {label: document.rows(operation, element, label) for label in document.labels(operation, element)
+              if label in _libraries(document, operation, element) or document.kind(label) == "limit"}
+    return _lines(f"{operation} of one row of {element}s: time per element",
+                  f"one thread, lower is better · {_machine(document)}", series, "ns per element")
+
+
+def speed_up(document, operation="softmax", element="float"):
+    if document is None or not document.has(operation, element):
+        return None
+    reference = dict(document.rows(operation, element, "reference"))
+    series = {label: [(n, reference[n] / ns) for n, ns in document.rows(operation, element, label) if n in reference]
+              for label in _libraries(document, operation, element)}
+    return _lines(f"{operation} of one row of {element}s: times as fast as scalar code",
+                  f"over xsoftmax/reference.hpp at -O3, higher is better · {_machine(document)}", series,
+                  "times as fast")
+
+
+def error_by_length(document, operation="softmax", element="float"):
+    if document is None:
+        return None
+    distribution = "normal, spread 3"
+    series = {}
+    for label, contender in document.contenders.items():
+        if contender["kind"] == "limit" or (contender["kind"] == "xsoftmax" and label != "xsoftmax"):
+            continue
+        # Half a ULP is what rounding costs anybody; less than that is not told apart.
+        points = [(n, max(error, 0.3)) for n, error in document.errors(operation, element, label, distribution)
+                  if error is not None]
+        series[label] = points
+    figure = _lines(f"{operation} of {element}s: largest error",
+                    f"normal logits of spread 3, against long double, lower is better · {_machine(document)}", series,
+                    "largest error in ULP")
+    if figure is not None:
+        axes = figure.axes[0]
+        axes.yaxis.set_major_locator(LogLocator(base=10, numticks=20))
+        axes.axhline(0.5, color="black", linestyle=(0, (1, 1)), linewidth=1.2)
+        axes.text(0.995, 0.5, "correctly rounded ", transform=axes.get_yaxis_transform(), ha="right", va="bottom",
+                  fontsize=11)
+    return figure
+
+
+def _bars(title, subtitle, groups, x_label, digits=1, logarithmic=False):
+    """groups: heading -> [(label, value)], each sorted by value."""
+    groups = {heading: bars for heading, bars in groups.items() if bars}
+    if not groups:
+        return None
+    most = max(len(bars) for bars in groups.values())
+    figure, all_axes = plt.subplots(1, len(groups), figsize=(max(11, 5.6 * len(groups)), 1.9 + 0.4 * most),
+                                   squeeze=False)
+    for axes, (heading, bars) in zip(all_axes[0], groups.items()):
+        names = [style.name(label) for label, _ in bars]
+        values = [value for _, value in bars]
+        drawn = axes.barh(names, values, color=[style.fill(label) for label, _ in bars], height=0.72)
+        axes.bar_label(drawn, [f"{value:.{digits}f}" for value in values], padding=4, fontsize=11)
+        axes.invert_yaxis()
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.set_xlim(1, max(values) * 5)
+            axes.set_xticks([10**k for k in range(0, 10) if 10**k <= max(values) * 5])
+            axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+            axes.xaxis.set_minor_locator(NullLocator())
+        else:
+            axes.set_xlim(0, 1.18 * max(values))
+        axes.grid(axis="y", visible=False)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(x_label)
+        axes.text(0, 1.02, heading, transform=axes.transAxes, fontsize=13, fontweight="bold")
+        for label in axes.get_yticklabels():
+            if label.get_text() == "xsoftmax":
+                label.set_fontweight("bold")
+    figure.tight_layout(w_pad=2.5)
+    _titles(all_axes[0][0], title, subtitle, above=24, left=0.01)
+    return figure
+
+
+def latency(document, lengths=(8, 64, 128)):
+    if document is None or not document.has("softmax"):
+        return None
+    groups = {}
+    for n in lengths:
+        bars = [(label, document.ns("softmax", "float", label, (1, n)))
+                for label in _libraries(document, "softmax", "float")]
+        groups[f"{n} floats"] = sorted([bar for bar in bars if bar[1] is not None], key=lambda bar: bar[1])
+    return _bars("Latency: one call, one short row", f"argument checks included, lower is better · {_machine(document)}",
+                 groups, "ns per call", digits=0, logarithmic=True)
+
+
+def bandwidth(document, shapes=((1, 1 << 24), (32768, 1000))):
+    if document is None or not document.has("softmax"):
+        return None
+    groups = {}
+    for rows, columns in shapes:
+        bars = []
+        for label in document.labels("softmax"):
+            ns = document.ns("softmax", "float", label, (rows, columns))
+            if ns is not None and (document.kind(label) != "xsoftmax" or label == "xsoftmax"):
+                bars.append((label, 8 * rows * columns / ns))
+        heading = f"{rows} rows of {columns}" if rows > 1 else f"one row of {_length(columns)}"
+        groups[heading] = sorted(bars, key=lambda bar: -bar[1])
+    return _bars("Out of cache: bytes per second",
+                 "read and written, each counted once; no softmax can beat the copies by much · " + _machine(document),
+                 groups, "GB/s")
+
+
+def by_architecture(document, operation="softmax", element="float"):
+    """This library's kernels, each under its instruction set's name, beside the plain loop and the limits."""
+    if document is None or not document.has(operation, element):
+        return None
+    series = {}
+    for label in document.labels(operation, element):
+        contender = document.contenders[label]
+        if label == "xsoftmax":
+            series[f"xsoftmax {contender['architecture']}"] = document.rows(operation, element, label)
+        elif (contender["kind"] == "xsoftmax" and not contender["regime"] and label != "xsoftmax by row") \
+                or label in ("xsimd loop", "reference", "bare exp", "memcpy"):
+            series[label] = document.rows(operation, element, label)
+    return _lines(f"{operation} of {element}s by instruction set", f"one row, lower is better · {_machine(document)}",
+                  series, "ns per element")
+
+
+def functions(document, element="float"):
+    """What each function costs beside softmax."""
+    operations = ["softmax", "log_softmax", "log_sum_exp", "cross_entropy", "cross_entropy_gradient",
+                  "cross_entropy_targets_gradient"]
+    if document is None or not all(document.has(operation, element) for operation in operations[:2]):
+        return None
+    figure, axes = _figure(f"Every function on one row of {element}s",
+                           f"xsoftmax, lower is better · {_machine(document)}")
+    colours = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+    lengths = set()
+    for operation, colour, mark in zip(operations, colours, "os^DvP"):
+        points = document.rows(operation, element, "xsoftmax")
+        if points:
+            lengths |= {n for n, _ in points}
+            axes.plot(*zip(*points), label=operation.replace("cross_entropy_targets", "cross_entropy, targets,")
+                      .replace("_gradient", " + gradient"), color=colour, marker=mark, linewidth=1.8)
+    _lengths_axis(axes, sorted(lengths))
+    _log_values_axis(axes, "ns per element")
+    _legend(axes)
+    return figure
+
+
+def batches(document, operation="softmax", element="float"):
+    """How many times as long as this library everybody takes, by shape."""
+    if document is None or not document.batches(operation, element):
+        return None
+    shapes = document.batches(operation, element)
+    labels = [label for label in style.sort(_libraries(document, operation, element)) if label != "xsoftmax"]
+    labels = [label for label in labels if document.ns(operation, element, label, shapes[0]) is not None]
+    if not labels:
+        return None
+    figure, axes = plt.subplots(figsize=(max(11, 4 + 1.25 * len(shapes)), 1.8 + 0.5 * len(labels)))
+    _titles(axes, "Batches: how many times as long as xsoftmax",
+            f"{operation} of {element}s, one call, one thread; rows × columns · {_machine(document)}", above=22,
+            left=0.01)
+    ratios = [[document.ns(operation, element, label, shape) / document.ns(operation, element, "xsoftmax", shape)
+               for shape in shapes] for label in labels]
+    # Light where nobody would notice, dark where one would.
+    axes.imshow(ratios, aspect="auto", cmap="cividis_r", norm=matplotlib.colors.LogNorm(vmin=0.8, vmax=30))
+    for y, row in enumerate(ratios):
+        for x, ratio in enumerate(row):
+            axes.text(x, y, f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}", ha="center", va="center",
+                      color="white" if ratio > 5 else "black", fontsize=12)
+    axes.set_xticks(range(len(shapes)), [f"{rows}×{columns}" for rows, columns in shapes], fontsize=12)
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(labels)), [style.name(label) for label in labels])
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return figure
+
+
+def error_and_time(libraries, accuracy, n=4096):
+    """Who is fast and right."""
+    if libraries is None or accuracy is None:
+        return None
+    points = []
+    for label in _libraries(libraries, "softmax", "float"):
+        ns = libraries.ns_per_element("softmax", "float", label, (1, n))
+        error = dict(accuracy.errors("softmax", "float", label, "normal, spread 3")).get(n)
+        if ns is not None and error is not None:
+            points.append((label, ns, error))
+    if len(points) < 2:
+        return None
+    figure, axes = _figure(f"Fast and right: softmax of {n} floats",
+                           f"towards the lower left is better; normal logits of spread 3 · {_machine(libraries)}")
+    for label, ns, error in points:
+        look = {**style.line(label), "linestyle": "", "markersize": 16 if label == "xsoftmax" else 12,
+                "alpha": 0.8, "markeredgecolor": "white"}
+        axes.plot([ns], [error], label=style.name(label), **look)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("ns per element")
+    _log_values_axis(axes, "largest error in ULP")
+    _legend(axes)
+    return figure
+
+
+def all_plots(report):
+    """File names and figures, the most telling first."""
+    plots = {
+        "time-by-library": time_by_library(report.libraries),
+        "error-by-length": error_by_length(report.accuracy),
+        "error-and-time": error_and_time(report.libraries, report.accuracy),
+        "batches": batches(report.libraries),
+        "latency": latency(report.libraries),
+        "bandwidth": bandwidth(report.libraries),
+        "speed-up": speed_up(report.libraries),
+        "kernels-by-architecture": by_architecture(report.kernels),
+        "kernels-by-architecture-double": by_architecture(report.kernels, element="double"),
+        "functions": functions(report.kernels),
+        "time-by-library-log_softmax": time_by_library(report.libraries, "log_softmax"),
+        "time-by-library-double": time_by_library(report.libraries, "softmax", "double"),
+        "error-by-length-log_softmax": error_by_length(report.accuracy, "log_softmax"),
+        "error-by-length-double": error_by_length(report.accuracy, "softmax", "double"),
+    }
+    return {name: figure for name, figure in plots.items() if figure is not None}

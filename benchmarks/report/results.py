@@ -1,0 +1,110 @@
+"""What the programs of benchmarks wrote: results by operation, type, shape and contender."""
+
+import json
+from collections import defaultdict
+
+
+def shape_name(entry):
+    if entry.get("inner", 1) != 1:
+        return f"{entry['rows']}x{entry['columns']}x{entry['inner']}"
+    return str(entry["columns"]) if entry["rows"] == 1 else f"{entry['rows']}x{entry['columns']}"
+
+
+class Document:
+    """One file."""
+
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+        if data.get("format") != 1:
+            raise SystemExit(f"{path}: not a file of these benchmarks")
+        self.path = path
+        self.question = data["question"]
+        self.date = data["date"]
+        self.effort = data["effort"]
+        self.machine = data["machine"]
+        self.contenders = {c["label"]: c for c in data["contenders"]}
+        self.speed = data.get("speed", [])
+        self.accuracy = data.get("accuracy", [])
+        self.distributions = data.get("distributions", [])
+        self.edges = data.get("edges", [])
+
+        # (operation, type) -> contender -> shape -> entry
+        self._by_block = defaultdict(lambda: defaultdict(dict))
+        for entry in self.speed:
+            block = self._by_block[entry["operation"], entry["type"]]
+            block[entry["contender"]][entry["rows"], entry["columns"], entry["inner"]] = entry
+
+    def has(self, operation, element="float"):
+        return (operation, element) in self._by_block
+
+    def labels(self, operation, element="float"):
+        """Contenders with results, in the file's order."""
+        block = self._by_block[operation, element]
+        return [label for label in self.contenders if label in block]
+
+    def kind(self, label):
+        return self.contenders[label]["kind"]
+
+    def ns(self, operation, element, label, shape):
+        """Nanoseconds of a call; None where it was not measured."""
+        shape = shape if len(shape) == 3 else (*shape, 1)
+        entry = self._by_block[operation, element].get(label, {}).get(shape)
+        return None if entry is None else entry["ns"]
+
+    def ns_per_element(self, operation, element, label, shape):
+        ns = self.ns(operation, element, label, shape)
+        elements = 1
+        for extent in shape:
+            elements *= extent
+        return None if ns is None else ns / elements
+
+    def rows(self, operation, element, label):
+        """Lengths of single rows and their nanoseconds an element."""
+        return [(shape[1], entry["ns"] / shape[1])
+                for shape, entry in sorted(self._by_block[operation, element].get(label, {}).items())
+                if shape[0] == 1 and shape[2] == 1]
+
+    def batches(self, operation, element="float"):
+        """Shapes of more than one row, in the file's order."""
+        shapes = {}
+        for entry in self.speed:
+            if (entry["operation"], entry["type"]) == (operation, element) and entry["rows"] > 1 and entry["inner"] == 1:
+                shapes[entry["rows"], entry["columns"]] = None
+        return list(shapes)
+
+    def errors(self, operation, element, label, distribution=None):
+        """Lengths and the largest error in ULP; None where a result is NaN that should not be."""
+        lengths = {}
+        for entry in self.accuracy:
+            if (entry["operation"], entry["type"], entry["contender"]) != (operation, element, label):
+                continue
+            errors = [error for name, error in zip(self.distributions, entry["max_ulp"])
+                      if error is not None and distribution in (None, name)]
+            if errors:
+                lengths[entry["columns"]] = None if "NaN" in errors else max(errors)
+        return sorted(lengths.items())
+
+    def errors_at(self, operation, element, label, n):
+        """The largest error by distribution at one length."""
+        for entry in self.accuracy:
+            if (entry["operation"], entry["type"], entry["contender"], entry["columns"]) == (operation, element, label,
+                                                                                            n):
+                return {name: None if error == "NaN" else error
+                        for name, error in zip(self.distributions, entry["max_ulp"]) if error is not None}
+        return {}
+
+
+class Report:
+    """The files of one report; a question that was not asked is None."""
+
+    def __init__(self, paths):
+        self.documents = [Document(path) for path in paths]
+        by_question = {document.question: document for document in self.documents}
+        self.kernels = by_question.get("kernels")
+        self.libraries = by_question.get("libraries")
+        self.accuracy = by_question.get("accuracy")
+
+    @property
+    def machine(self):
+        return self.documents[0].machine

@@ -1,0 +1,229 @@
+"""The tables of a report, for the page and for the README. Every number comes from the files."""
+
+import html
+
+import style
+from results import shape_name
+
+LENGTHS = [8, 64, 128, 1000, 4096, 32000, 1 << 20, 1 << 24]
+FUNCTIONS = {
+    "softmax": "`softmax`",
+    "log_softmax": "`log_softmax`",
+    "log_sum_exp": "`log_sum_exp`",
+    "cross_entropy": "`softmax_cross_entropy`, a class",
+    "cross_entropy_gradient": "its gradient",
+    "cross_entropy_targets_gradient": "gradient by target probabilities",
+}
+
+
+class Table:
+    def __init__(self, header, rows, strong=()):
+        self.header = header
+        self.rows = rows
+        self.strong = strong  # first cells of rows that are ours
+
+    def markdown(self):
+        lines = ["| " + " | ".join(self.header) + " |", "| --- |" + " ---: |" * (len(self.header) - 1)]
+        for row in self.rows:
+            cells = [f"**{cell}**" if row[0] in self.strong and cell not in ("", "–") else cell for cell in row]
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    def html(self):
+        def line(cells, tag, strong=False):
+            style_class = ' class="ours"' if strong else ""
+            return f"<tr{style_class}>" + "".join(
+                f"<{tag}>{html.escape(cell).replace('`', '')}</{tag}>" for cell in cells) + "</tr>"
+        body = "".join(line(row, "td", row[0] in self.strong) for row in self.rows)
+        return f"<table><thead>{line(self.header, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def time(ns):
+    """Three digits."""
+    if ns is None:
+        return "–"
+    return f"{ns:.3f}" if ns < 1 else f"{ns:.2f}" if ns < 10 else f"{ns:.1f}" if ns < 100 else f"{ns:.0f}"
+
+
+def error(ulp, missing="–"):
+    if ulp is None:
+        return missing
+    return f"{ulp:.2f}" if ulp < 10 else f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+0", "e")
+
+
+def length(n):
+    return {1 << 20: "2^20", 1 << 24: "2^24"}.get(n, str(n))
+
+
+def _library_labels(document, operation, element, with_limits):
+    labels = [label for label in document.labels(operation, element)
+              if label == "xsoftmax" or document.kind(label) == "peer"
+              or (with_limits and document.kind(label) == "limit")]
+    return style.sort(labels)
+
+
+def times_by_library(document, operation="softmax", element="float"):
+    """ns an element, one row."""
+    labels = _library_labels(document, operation, element, True)
+    lengths = [n for n in LENGTHS if document.ns(operation, element, "xsoftmax", (1, n)) is not None]
+    rows = [[style.name(label)] + [time(document.ns_per_element(operation, element, label, (1, n))) for n in lengths]
+            for label in labels]
+    return Table(["ns per element, row of"] + [length(n) for n in lengths], rows, ("xsoftmax",))
+
+
+def batches_by_library(document, operation="softmax", element="float"):
+    labels = _library_labels(document, operation, element, True)
+    shapes = document.batches(operation, element)
+    rows = [[style.name(label)] + [time(document.ns_per_element(operation, element, label, shape)) for shape in shapes]
+            for label in labels]
+    return Table(["ns per element"] + [f"{r}×{c}" for r, c in shapes], rows, ("xsoftmax",))
+
+
+def margins(document):
+    """The fastest peer at each shape, and how many times as long it takes: the claim in one table."""
+    rows = []
+    for shape in [(1, n) for n in LENGTHS] + document.batches("softmax"):
+        times = {label: document.ns_per_element("softmax", "float", label, shape)
+                 for label in document.labels("softmax") if label == "xsoftmax" or document.kind(label) == "peer"}
+        ours = times.pop("xsoftmax", None)
+        times = {label: ns for label, ns in times.items() if ns is not None}
+        if ours is None or not times:
+            continue
+        fastest = min(times, key=times.get)
+        name = f"a row of {length(shape[1])}" if shape[0] == 1 else f"{shape[0]}×{shape[1]}"
+        rows.append([name, time(ours), time(times[fastest]), f"{times[fastest] / ours:.2f}", style.name(fastest)])
+    return Table(["softmax of floats", "xsoftmax: ns per element", "fastest other", "times as fast", "which it is"], rows)
+
+
+def kernels(document, element="float"):
+    """This library by instruction set, one row."""
+    rows = []
+    for label in document.labels("softmax", element):
+        contender = document.contenders[label]
+        ours = contender["kind"] == "xsoftmax" and label != "xsoftmax by row"
+        if ours or label in ("xsimd loop", "reference", "bare exp"):
+            name = " ".join(filter(None, ["xsoftmax", contender["architecture"], contender["regime"]])) if ours \
+                else style.name(label)
+            rows.append([name] + [time(document.ns_per_element("softmax", element, label, (1, n))) for n in LENGTHS
+                                  if document.ns("softmax", element, "xsoftmax", (1, n)) is not None])
+    lengths = [n for n in LENGTHS if document.ns("softmax", element, "xsoftmax", (1, n)) is not None]
+    return Table([f"ns per element, {element}, row of"] + [length(n) for n in lengths], rows)
+
+
+def functions(document, element="float"):
+    lengths = [n for n in LENGTHS if document.ns("log_softmax", element, "xsoftmax", (1, n)) is not None]
+    rows = []
+    for operation, name in FUNCTIONS.items():
+        rows.append([name.replace("its gradient", "the same, and its gradient")
+                     .replace("gradient by target probabilities", "target probabilities, and the gradient")] +
+                    [time(document.ns_per_element(operation, element, "xsoftmax", (1, n))) for n in lengths])
+    return Table([f"ns per element, {element}, row of"] + [length(n) for n in lengths], rows)
+
+
+def row_groups(document):
+    """Many rows in one call, against a call for each."""
+    rows = []
+    for element in ("float", "double"):
+        for shape in document.batches("softmax", element):
+            together = document.ns("softmax", element, "xsoftmax", shape)
+            apart = document.ns("softmax", element, "xsoftmax by row", shape)
+            if together is None or apart is None or shape[1] > 256:
+                continue
+            rows.append([f"{shape[0]}×{shape[1]} {element}", time(together / shape[0]), time(apart / shape[0]),
+                         f"{apart / together:.2f}"])
+    return Table(["rows × columns", "in one call: ns/row", "one at a time: ns/row", "times as fast"], rows)
+
+
+def errors_by_library(document, operation="softmax", element="float"):
+    labels = [label for label, contender in document.contenders.items()
+              if label == "xsoftmax" or contender["kind"] == "peer"]
+    worst = {label: dict(document.errors(operation, element, label, "normal, spread 3"))
+             for label in style.sort(labels)}
+    worst = {label: errors for label, errors in worst.items() if errors}
+    lengths = [n for n in LENGTHS if n in worst["xsoftmax"]]
+    rows = [[style.name(label)] + [error(errors.get(n), "NaN") for n in lengths] for label, errors in worst.items()]
+    return Table([f"largest error in ULP, {element}, row of"] + [length(n) for n in lengths], rows, ("xsoftmax",))
+
+
+def errors_by_distribution(document, operation="softmax", element="float", n=1000):
+    labels = [label for label, contender in document.contenders.items()
+              if label == "xsoftmax" or contender["kind"] == "peer"]
+    worst = {label: document.errors_at(operation, element, label, n) for label in style.sort(labels)}
+    worst = {label: errors for label, errors in worst.items() if errors}
+    rows = [[distribution] + [error(errors.get(distribution), "NaN") for errors in worst.values()]
+            for distribution in document.distributions]
+    return Table([f"largest error in ULP, {element}, row of {n}"] + [style.name(label) for label in worst], rows)
+
+
+def errors_of_kernels(document):
+    """The largest error seen, over all lengths and distributions, by function and instruction set."""
+    ours = [label for label, contender in document.contenders.items()
+            if contender["kind"] == "xsoftmax" and not contender["regime"]]
+    header, rows = [""], []
+    for element in ("float", "double"):
+        header += [f"{element}: {document.contenders[label]['architecture']}" for label in ours]
+    for operation, name in FUNCTIONS.items():
+        cells = []
+        for element in ("float", "double"):
+            for label in ours:
+                errors = [e for _, e in document.errors(operation, element, label)]
+                cells.append("–" if not errors else "NaN" if None in errors else error(max(errors)))
+        rows.append([name] + cells)
+    return Table(header, rows)
+
+
+def edges(document):
+    """Who does what at the edges: contenders across."""
+    labels = [label for label, contender in document.contenders.items()
+              if label == "xsoftmax" or contender["kind"] == "peer"]
+    labels = [label for label in style.sort(labels) if any(e["contender"] == label for e in document.edges)]
+    cases = list(dict.fromkeys(e["case"] for e in document.edges))
+    results = {(e["case"], e["contender"]): e["result"] for e in document.edges}
+    rows = [[style.name(label)] + [results.get((case, label), "–") for case in cases] for label in labels]
+    return Table([""] + cases, rows, ("xsoftmax",))
+
+
+def libraries(document):
+    rows = [[style.name(label), contender["version"], contender["description"]]
+            for label, contender in document.contenders.items()
+            if contender["kind"] == "peer"]
+    return Table(["library", "version", "what is called"], rows)
+
+
+def disturbed(document):
+    """Figures not to be quoted."""
+    return [f"{e['operation']} {e['type']} {shape_name(e)} {e['contender']}" for e in document.speed if e["disturbed"]]
+
+
+def all_tables(report):
+    """Names, headings and tables of what was measured."""
+    tables = {}
+    if report.libraries is not None:
+        tables["margins"] = "Against the fastest other library", margins(report.libraries)
+        tables["times-by-library"] = "Softmax of one row", times_by_library(report.libraries)
+        tables["batches-by-library"] = "Softmax of batches", batches_by_library(report.libraries)
+        if report.libraries.has("log_softmax"):
+            tables["log_softmax-by-library"] = "log_softmax of one row", times_by_library(report.libraries,
+                                                                                          "log_softmax")
+        if report.libraries.has("softmax", "double"):
+            tables["double-by-library"] = "Softmax of one row of doubles", times_by_library(report.libraries, "softmax",
+                                                                                            "double")
+    if report.accuracy is not None:
+        tables["errors-by-library"] = "Largest error of softmax", errors_by_library(report.accuracy)
+        tables["errors-by-library-log_softmax"] = "Largest error of log_softmax", errors_by_library(report.accuracy,
+                                                                                                    "log_softmax")
+        tables["errors-by-distribution"] = ("Largest error of softmax by distribution of the logits",
+                                            errors_by_distribution(report.accuracy))
+        tables["errors-of-kernels"] = ("Largest error of each function, all lengths and distributions",
+                                       errors_of_kernels(report.accuracy))
+        tables["edges"] = "Edges", edges(report.accuracy)
+    if report.kernels is not None:
+        for element in ("float", "double"):
+            if report.kernels.has("softmax", element):
+                tables[f"kernels-{element}"] = f"Softmax of {element}s by instruction set", kernels(report.kernels,
+                                                                                                   element)
+        tables["functions"] = "Every function", functions(report.kernels)
+        tables["row-groups"] = "Many short rows", row_groups(report.kernels)
+    if report.libraries is not None:
+        tables["libraries"] = "Versions", libraries(report.libraries)
+    return tables
