@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 
 namespace benchmarks {
@@ -159,7 +160,8 @@ void exp_map(const void* state)
     using namespace xsoftmax::kernels;
     using batch = xsimd::batch<element>;
     const auto& p = *static_cast<const problem<element>*>(state);
-    const near_maximum<batch> reference(element(16), scale_for<batch>::make(1, 1));
+    const auto scale = scale_for<batch>::make(1, 1);
+    const near_maximum<batch> reference(element(16), scale);
     const std::size_t n = p.of.elements();
     std::size_t i = 0;
     for (; i + batch::size <= n; i += batch::size)
@@ -196,14 +198,55 @@ constexpr kernel_table chosen_by_the_library()
     return table;
 }
 
-// The sweeps that can be forced are further tables of this array.
+#if defined(XSOFTMAX_BENCHMARK_REGIMES)
+using softmax_operation = xsoftmax::kernels::softmax_operation<element>;
+constexpr auto& row_regimes =
+    xsoftmax::kernels::row_regimes<xsoftmax::kernels::default_arch, softmax_operation, element>;
+constexpr auto& rows_regimes =
+    xsoftmax::kernels::rows_regimes<xsoftmax::kernels::default_arch, softmax_operation, element>;
+
+template <std::size_t I>
+constexpr kernel_table row_regime()
+{
+    kernel_table table{};
+    table.regime = row_regimes[I].name;
+    table.accepts = [](std::size_t n) {
+        return row_regimes[I].accepts(n, false);
+    };
+    put(table.row, operation::softmax, [](const void* state) {
+        const row r(state);
+        softmax_operation operation{r.p.output};
+        row_regimes[I].run(operation, r.p.first, r.p.of.columns, 1);
+    });
+    return table;
+}
+
+template <std::size_t I>
+constexpr kernel_table rows_regime()
+{
+    kernel_table table{};
+    table.regime = rows_regimes[I].name;
+    table.accepts = rows_regimes[I].accepts;
+    put(table.rows, operation::softmax, [](const void* state) {
+        const rows r(state);
+        const auto n = static_cast<std::ptrdiff_t>(r.p.of.columns);
+        rows_regimes[I].run({r.p.first, n}, {r.p.output, n}, r.p.of.rows, r.p.of.columns, 1);
+    });
+    return table;
+}
+
+static_assert(std::size(row_regimes) == 4 && std::size(rows_regimes) == 3, "each has a line below");
+kernel_table tables[] = {chosen_by_the_library(), row_regime<0>(),  row_regime<1>(),  row_regime<2>(),
+                         row_regime<3>(),         rows_regime<0>(), rows_regime<1>(), rows_regime<2>()};
+#else
 kernel_table tables[] = {chosen_by_the_library()};
+#endif
 
 }  // namespace
 
 kernel_tables XSOFTMAX_BENCHMARK_KERNELS()
 {
-    for (kernel_table& table : tables) table.instruction_set = xsimd::default_arch::name();
+    for (kernel_table& table : tables) table.instruction_set = xsoftmax::architecture().data();
     return {tables, sizeof(tables) / sizeof(tables[0])};
 }
 

@@ -42,26 +42,19 @@ bool runs_here(std::string_view name)
     return !name.empty();
 }
 
-/// xsimd's avx512vnni<avx512vbmi2> is avx512, its fma3<avx2> avx2.
-std::string family(const std::string& instruction_set)
-{
-    for (const char* name : {"avx512", "avx2", "avx", "sse4", "sse2", "neon64", "sve"})
-        if (instruction_set.find(name) != std::string::npos) return name;
-    return instruction_set;
-}
-
 template <class T>
 call prepare(const kernel_table& table, const problem<T>& p)
 {
     const auto& functions = p.of.inner != 1 ? table.inner_axis : p.of.rows == 1 ? table.row : table.rows;
     const kernel_function f = functions[static_cast<std::size_t>(p.operation)];
+    if (table.accepts != nullptr && !table.accepts(p.of.columns)) return {};
     return f == nullptr ? call{} : call{f, std::make_shared<const problem<T>>(p)};
 }
 
 contender make(const std::string& label, const kernel_table& of_float, const kernel_table& of_double)
 {
     contender c{label, kind::xsoftmax, XSOFTMAX_BENCHMARK_VERSION, "spans and views, output given"};
-    c.architecture = family(of_float.instruction_set);
+    c.architecture = of_float.instruction_set;
     c.regime = of_float.regime;
     c.prepare_float = [&of_float](const problem<float>& p) {
         return prepare(of_float, p);
@@ -118,19 +111,19 @@ std::vector<contender> xsoftmax_kernels()
 {
     std::vector<contender> all;
     const std::vector<entry> entries = all_entries();
+    const std::string default_architecture = entries.front().of_float.begin->instruction_set;
     for (const entry& e : entries) {
         if (!runs_here(e.name)) continue;
-        const bool same_as_first =
-            &e != &entries.front() &&
-            family(e.of_float.begin[0].instruction_set) == family(entries.front().of_float.begin[0].instruction_set);
+        const std::string architecture = e.of_float.begin->instruction_set;
+        const bool is_default = &e == &entries.front(), dispatches = e.name == "dispatch";
+        if (!is_default && !dispatches && architecture == default_architecture) continue;
         for (std::size_t i = 0; i < e.of_float.count; ++i) {
             const kernel_table &of_float = e.of_float.begin[i], &of_double = e.of_double.begin[i];
             const std::string regime = of_float.regime;
-            // The first one's are xsoftmax_itself.
-            if (regime.empty() && (&e == &entries.front() || same_as_first)) continue;
-            if (same_as_first) continue;
-            all.push_back(make("xsoftmax " + family(of_float.instruction_set) + (regime.empty() ? "" : " ") + regime,
-                               of_float, of_double));
+            if (is_default && regime.empty()) continue;  // that is xsoftmax_itself
+            all.push_back(
+                make("xsoftmax " + (dispatches ? e.name : architecture) + (regime.empty() ? "" : " ") + regime,
+                     of_float, of_double));
         }
     }
     return all;

@@ -24,6 +24,14 @@
 
 namespace benchmarks {
 
+struct xsimd_exp {
+    template <class T>
+    xsimd::batch<T> operator()(const xsimd::batch<T>& x) const
+    {
+        return xsimd::exp(x);
+    }
+};
+
 /// Exp is a function object on batches of T.
 template <class Exp, class T>
 class plain_loops {
@@ -34,7 +42,7 @@ public:
     static call prepare(const problem<T>& p)
     {
         switch (p.operation) {
-            case operation::softmax: return for_rows(p, [](const row& r) { softmax(r); });
+            case operation::softmax: return for_rows(p, [](const row& r) { softmax(r.first, r.output); });
             case operation::log_softmax: return for_rows(p, [](const row& r) { log_softmax(r); });
             case operation::log_sum_exp: return for_rows(p, [](const row& r) { r.value = log_sum_exp(r.first); });
             case operation::cross_entropy:
@@ -48,6 +56,12 @@ public:
                 return for_rows(p, [](const row& r) { store_exponentials(r.first, T(0), r.output); });
             default: return {};
         }
+    }
+
+    static void softmax(std::span<const T> logits, std::span<T> probabilities)
+    {
+        const T sum = store_exponentials(logits, maximum(logits), probabilities);
+        scale(probabilities, 1 / sum);
     }
 
 private:
@@ -120,12 +134,6 @@ private:
         const std::size_t n = row.size(), whole = whole_batches(n);
         for (std::size_t i = 0; i < whole; i += batch::size) (load(&row[i]) * factor).store_unaligned(&row[i]);
         for (std::size_t i = whole; i < n; ++i) row[i] *= factor;
-    }
-
-    static void softmax(const row& r)
-    {
-        const T sum = store_exponentials(r.first, maximum(r.first), r.output);
-        scale(r.output, 1 / sum);
     }
 
     static T log_sum_exp(std::span<const T> logits)

@@ -4,19 +4,10 @@
 #include "plain_loops.hpp"
 #include "rows.hpp"
 
-#include <cstddef>
 #include <string>
 
 namespace benchmarks {
 namespace {
-
-struct xsimd_exp {
-    template <class T>
-    xsimd::batch<T> operator()(const xsimd::batch<T>& x) const
-    {
-        return xsimd::exp(x);
-    }
-};
 
 contender make()
 {

@@ -14,6 +14,7 @@ _LOOKS = {
     "xsimd loop": ("#332288", "<"),
     "reference": ("#555555", "p"),
     "reference -Ofast": ("#999999", ">"),
+    "xsoftmax dispatch": ("#56B4E9", "P"),
     "xsoftmax avx512": ("#D55E00", "o"),
     "xsoftmax avx2": ("#0072B2", "s"),
     "xsoftmax sse2": ("#009E73", "^"),

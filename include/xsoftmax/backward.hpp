@@ -48,8 +48,9 @@ template <detail::row Probabilities, detail::row_of<detail::element_of<Probabili
 void softmax_backward(Probabilities&& probabilities, Upstream&& upstream, Gradient&& gradient,
                       softmax_options options = {})
 {
+    serial_executor serial;
     detail::run_backward<detail::backward_of_softmax>(
-        "softmax_backward", "probabilities", detail::row_operand(detail::as_input(probabilities)),
+        serial, "softmax_backward", "probabilities", detail::row_operand(detail::as_input(probabilities)),
         detail::row_operand(detail::as_input(upstream)), detail::row_operand(detail::as_output(gradient)), options);
 }
 
@@ -85,8 +86,9 @@ template <detail::row LogProbabilities, detail::row_of<detail::element_of<LogPro
 void log_softmax_backward(LogProbabilities&& log_probabilities, Upstream&& upstream, Gradient&& gradient,
                           softmax_options options = {})
 {
+    serial_executor serial;
     detail::run_backward<detail::backward_of_log_softmax>(
-        "log_softmax_backward", "log_probabilities", detail::row_operand(detail::as_input(log_probabilities)),
+        serial, "log_softmax_backward", "log_probabilities", detail::row_operand(detail::as_input(log_probabilities)),
         detail::row_operand(detail::as_input(upstream)), detail::row_operand(detail::as_output(gradient)), options);
 }
 
