@@ -35,7 +35,8 @@ public:
 
     void print(const char* title) const
     {
-        std::printf("\nlargest error in ULP, %s, %s\n%-28s", std::string(xsoftmax::architecture()).c_str(), title, "length");
+        std::printf("\nlargest error in ULP, %s, %s\n%-28s", std::string(xsoftmax::architecture()).c_str(), title,
+                    "length");
         for (const char* name : {"1-16", "17-128", "129-1000", "1001-65536", "over 65536"}) std::printf("%12s", name);
         for (const auto& [function, errors] : worst_) {
             std::printf("\n%-28s", function.c_str());

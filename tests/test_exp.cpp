@@ -20,9 +20,9 @@ using batch = xsimd::batch<T, default_arch>;
 
 /// A table of 16 leaves little but the last rounding. Without fused multiply-add there are more roundings.
 template <class T>
-constexpr double bound = exp2_steps<batch<T>> == 16                    ? 0.6
+constexpr double bound = exp2_steps<batch<T>> == 16             ? 0.6
                          : has_fused_multiply_add<default_arch> ? 1.0
-                                                                       : 1.6;
+                                                                : 1.6;
 
 template <class T>
 near_maximum<batch<T>> relative_to(T maximum, double temperature = 1)
@@ -74,8 +74,8 @@ T exponential(T x)
 TEST_CASE("a sample of the floats from -0 to the cutoff", "[exp]")
 {
     const worst_error worst = sweep(minus_zero, beyond_cutoff, 257);
-    std::printf("exp, float, every 257th, %s: largest error %.4f ULP at %a\n", architecture_name<default_arch>(), worst.error,
-                static_cast<double>(worst.at));
+    std::printf("exp, float, every 257th, %s: largest error %.4f ULP at %a\n", architecture_name<default_arch>(),
+                worst.error, static_cast<double>(worst.at));
     CHECK(worst.error <= bound<float>);
 }
 
@@ -125,8 +125,8 @@ TEST_CASE("a sample of the doubles from -0 to the cutoff", "[exp]")
             worst_at = x;
         }
     }
-    std::printf("exp, double, 2^20 at random, %s: largest error %.4f ULP at %a\n", architecture_name<default_arch>(), worst,
-                worst_at);
+    std::printf("exp, double, 2^20 at random, %s: largest error %.4f ULP at %a\n", architecture_name<default_arch>(),
+                worst, worst_at);
     INFO("seed " << logits::seed() << ", at " << worst_at);
     CHECK(worst <= bound<double>);
 }

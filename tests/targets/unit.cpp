@@ -16,7 +16,7 @@ void run_all(std::span<const T> logits, const T* targets, results_of<T>& to)
 {
     constexpr std::size_t columns = results_of<T>::columns, rows = results_of<T>::rows;
     const xsoftmax::matrix_view<const T> in(logits.data(), rows, columns), t(targets, rows, columns);
-    const auto out = [](T (&where)[rows * columns]) {
+    const auto out = [](T(&where)[rows * columns]) {
         return xsoftmax::matrix_view<T>(where, rows, columns);
     };
     std::int64_t classes[rows], long_classes[columns];

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Batches of 16 bytes in plain C++, for processors of which xsimd knows no vectors: RISC-V in most versions of it, or a
-/// compiler that was told to use none. They are xsimd's batches, with what the kernels use of them, for an architecture of
+/// Batches of 16 bytes in plain C++, for processors of which xsimd knows no vectors, or none of double: RISC-V in most
+/// versions of it, ARM of 32 bits, or a compiler that was told to use none. They are xsimd's batches, with what the kernels use of them, for an architecture of
 /// our own; compilers may still make vectors of them.
 ///
 /// XSOFTMAX_SCALAR takes them everywhere, for tests.
@@ -53,7 +53,8 @@ struct scalar {
 #if defined(XSOFTMAX_SCALAR) || defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
 using default_arch = scalar;
 #else
-using default_arch = xsimd::default_arch;
+// The NEON of 32 bits has no vectors of double.
+using default_arch = std::conditional_t<std::is_same_v<xsimd::default_arch, xsimd::neon>, scalar, xsimd::default_arch>;
 #endif
 
 template <class Arch>

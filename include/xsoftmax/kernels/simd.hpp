@@ -82,6 +82,10 @@ constexpr const char* architecture_name()
     if (std::is_base_of_v<xsimd::fma3<xsimd::avx2>, Arch>) return "avx2";
     if (is_avx<Arch>) return "avx without fma";
     if (std::is_base_of_v<xsimd::neon64, Arch>) return "neon64";
+#if defined(__ARM_FEATURE_SVE_BITS) && __ARM_FEATURE_SVE_BITS
+    constexpr int bits = __ARM_FEATURE_SVE_BITS;
+    if (is_sve<Arch>) return bits == 128 ? "sve128" : bits == 256 ? "sve256" : bits == 512 ? "sve512" : "sve";
+#endif
     return Arch::name();
 }
 
