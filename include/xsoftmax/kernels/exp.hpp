@@ -232,8 +232,7 @@ using scale_for = temperature_scale<value_of<B>, exp2_steps<B>>;
 /// The leading `bits` bits of x.
 XSOFTMAX_ALWAYS_INLINE constexpr double leading_bits(double x, int bits)
 {
-    const double shifter = x * static_cast<double>((std::uint64_t{1} << (53 - bits)) + 1);
-    return shifter - (shifter - x);  // Dekker (1971), Veltkamp's splitting
+    return __builtin_bit_cast(double, __builtin_bit_cast(std::uint64_t, x) & ~((std::uint64_t{1} << (53 - bits)) - 1));
 }
 
 /// T'·ln 2 in two parts, the first of which has few enough bits to be multiplied by an integer exactly.
@@ -296,6 +295,16 @@ XSOFTMAX_ALWAYS_INLINE double far_unit(double temperature)
     return 0x1p-900;
 }
 
+/// multiply_add that -ffast-math takes as it is. Fused ones it does anyway.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B rounded_multiply_add(B a, B b, B c)
+{
+    if constexpr (has_fused_multiply_add<arch_of<B>>)
+        return multiply_add(a, b, c);
+    else
+        return rounded(multiply_add(a, b, c));
+}
+
 /// x/T'·log2 e − n in steps, given −n: what differs with and without fused multiply-add.
 /// Without it, n·ln2_high is exact because ln2_high is short, and so is its difference from x.
 template <class B>
@@ -307,7 +316,7 @@ XSOFTMAX_ALWAYS_INLINE B reduced(B x, B minus_n, const scale_for<B>& s)
     }
     else {
         static_assert(exp2_steps<B> == 1);
-        const B r = (x + minus_n * B(s.ln_2_times.high)) + minus_n * B(s.ln_2_times.low);
+        const B r = rounded(B(x + minus_n * B(s.ln_2_times.high))) + minus_n * B(s.ln_2_times.low);
         return r * B(s.log2_e_over.high);
     }
 }
@@ -340,10 +349,10 @@ struct exponential_parts {
     {
         using T = value_of<B>;
         constexpr std::size_t steps = exp2_steps<B>;
-        const B counted = multiply_add(x, B(scale.log2_e_over.high), offset);
+        const B counted = rounded_multiply_add(x, B(scale.log2_e_over.high), offset);
         const B r = reduced(x, offset - counted, scale);
         if constexpr (steps == 1) {
-            const B one(T(1)), slope = exp2_slope<1>(r), fraction = multiply_add(slope, r, one);
+            const B one(T(1)), slope = exp2_slope<1>(r), fraction = rounded_multiply_add(slope, r, one);
             return {fraction, into_exponent(counted), multiply_add(slope, r, one - fraction)};
         }
         else {
@@ -400,7 +409,7 @@ public:
     {
         constexpr T multiple = exp2_steps<B> == 1 ? T(2) : static_cast<T>(exp2_steps<B>);
         const B rounder(exp_constants<T>::round_to_integer * multiple);
-        const B n = multiply_add(maximum_, B(scale.log2_e_over.high), rounder) - rounder;
+        const B n = rounded_multiply_add(maximum_, B(scale.log2_e_over.high), rounder) - rounder;
         offset_ = B(exponent_base<B>) - n;
     }
 

@@ -145,7 +145,7 @@ struct split_sums {
     /// log Σ exp((x − maximum)/T) ≥ 0.
     XSOFTMAX_ALWAYS_INLINE wide<C> logarithm() const
     {
-        return log_one_plus(others / own + (winners - wide_from<C>(1.0)));
+        return log_one_plus(rounded(others / own + rounded(winners - wide_from<C>(1.0))));
     }
 
     XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(winners) == 1; }

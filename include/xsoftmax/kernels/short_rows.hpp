@@ -57,7 +57,6 @@ public:
         }
         else {
             B tops[rows];
-            XSOFTMAX_UNROLL
             for (std::size_t r = 0; r < rows; ++r) {
                 const T* const row = logits(first_row + r);
                 for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
@@ -88,8 +87,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE void write(std::size_t first_row, const leading_lanes<B>& end, const scale_for<B>& scale,
                                       const Operations& operations) const
     {
-        XSOFTMAX_UNROLL
-        for (std::size_t r = 0; r < rows; ++r) {
+        const auto write_row = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
             const Operation operation = operations(first_row + r);
             coefficients<B, coefficients_count> of_row;
             XSOFTMAX_UNROLL
@@ -98,7 +96,14 @@ public:
             for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
                 window.store_to(operation.output, result(kept_[r][k], window));
             });
+        };
+        if constexpr (Vectors == 1) {
+            XSOFTMAX_UNROLL
+            for (std::size_t r = 0; r < rows; ++r) write_row(r);
         }
+        else
+            // Unrolled, compilers would chew on it for longer than on all else.
+            for (std::size_t r = 0; r < rows; ++r) write_row(r);
     }
 
 private:

@@ -115,6 +115,33 @@ XSOFTMAX_ALWAYS_INLINE B multiply_add(B a, B b, B c)
         return a * b + c;
 }
 
+/// Keeps a value in its register, where compilers would fold it into the instructions around it.
+template <class Register>
+XSOFTMAX_ALWAYS_INLINE Register in_register(Register x)
+{
+#if defined(__GNUC__) && defined(__x86_64__)
+    asm("" : "+v"(x));
+#elif defined(__GNUC__) && defined(__aarch64__)
+    if constexpr (std::is_same_v<Register, double>) asm("" : "+w"(x));
+#endif
+    return x;
+}
+
+/// x as it was rounded: -ffast-math would cancel a difference with what it was made of, and every error-free
+/// transformation with it.
+XSOFTMAX_ALWAYS_INLINE double rounded(double x) { return in_register(x); }
+
+template <class T, class Arch>
+XSOFTMAX_ALWAYS_INLINE xsimd::batch<T, Arch> rounded(xsimd::batch<T, Arch> x)
+{
+#if defined(__GNUC__) && defined(__x86_64__)
+    if constexpr (!is_scalar<Arch>)
+        return xsimd::batch<T, Arch>(in_register(static_cast<typename xsimd::batch<T, Arch>::register_type>(x)));
+    else
+#endif
+        return x;
+}
+
 /// The larger of two; which one is returned where either is NaN is not defined.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B maximum(B a, B b)
@@ -352,16 +379,6 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> first_lane(B x)
 
 // ---- Loads and stores ------------------------------------------------------------------------------------------------
 // `Stored` is the type in memory; the batch's own type is the one computed in.
-
-/// Keeps a value in its register, where compilers would fold it into the instructions around it.
-template <class Register>
-XSOFTMAX_ALWAYS_INLINE Register in_register(Register x)
-{
-#if defined(__GNUC__) && defined(__x86_64__)
-    asm("" : "+v"(x));
-#endif
-    return x;
-}
 
 /// Loads once: a load folded into each instruction that uses it costs double each time where it crosses a cache line, as
 /// most do in a row that is not aligned: 5 to 10 % of a row.

@@ -13,11 +13,14 @@
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
+XSOFTMAX_ALWAYS_INLINE extended rounded(extended x) { return {rounded(x.high), rounded(x.low)}; }
+
 XSOFTMAX_ALWAYS_INLINE extended two_sum(double a, double b)
 {
-    const double sum = a + b;
-    const double b_seen = sum - a;
-    return {sum, (a - (sum - b_seen)) + (b - b_seen)};
+    const double sum = rounded(a + b);
+    const double b_seen = rounded(sum - a);
+    const double a_seen = rounded(sum - b_seen);
+    return {sum, rounded(a - a_seen) + rounded(b - b_seen)};
 }
 
 XSOFTMAX_ALWAYS_INLINE extended operator+(extended a, extended b)
@@ -25,8 +28,8 @@ XSOFTMAX_ALWAYS_INLINE extended operator+(extended a, extended b)
     const extended sum = two_sum(a.high, b.high);
     if (!(sum.high - sum.high == 0)) return {sum.high, 0};  // infinite, or NaN
     const double low = sum.low + (a.low + b.low);
-    const double high = sum.high + low;
-    return {high, low - (high - sum.high)};
+    const double high = rounded(sum.high + low);
+    return {high, low - rounded(high - sum.high)};
 }
 
 XSOFTMAX_ALWAYS_INLINE extended operator*(extended a, extended b)
@@ -170,7 +173,7 @@ struct compensated_product {
             const B x_head = leading_half(x);
             const B factor_head = leading_half(factor_high);
             const B factor_tail = (factor_high - factor_head) + factor_low;
-            return x_head * factor_head + ((x - x_head) * factor_head + x * factor_tail);
+            return rounded(B(x_head * factor_head)) + ((x - x_head) * factor_head + x * factor_tail);
         }
     }
 
@@ -184,7 +187,7 @@ struct compensated_product {
             const B x_head = leading_half(x.high);
             const B factor_head = leading_half(factor_high);
             const B factor_tail = (factor_high - factor_head) + factor_low;
-            return x_head * factor_head +
+            return rounded(B(x_head * factor_head)) +
                    ((x.high - x_head) * factor_head + (x.high * factor_tail + x.low * factor_high));
         }
     }
@@ -234,9 +237,10 @@ struct by_reciprocal {
         const B a = sums[0][0], b = sums[1][0];
         if constexpr (has_fused_multiply_add<arch_of<B>>) {
             // reciprocal(two_sum(a, b)), step by step.
-            const B sum = a + b;
-            const B b_seen = sum - a;
-            const B rest = (a - (sum - b_seen)) + (b - b_seen);
+            const B sum = rounded(B(a + b));
+            const B b_seen = rounded(B(sum - a));
+            const B a_seen = rounded(B(sum - b_seen));
+            const B rest = rounded(B(a - a_seen)) + rounded(B(b - b_seen));
             const B one(1.0), high = one / sum;
             return {high, (multiply_add(-high, sum, one) - high * rest) * high};
         }
@@ -306,9 +310,10 @@ public:
             second_ = second_ + halves.high;
         }
         else {
-            const B sum = first_ + x;
-            const B x_seen = sum - first_;
-            second_ = second_ + ((first_ - (sum - x_seen)) + (x - x_seen));
+            const B sum = rounded(B(first_ + x));
+            const B x_seen = rounded(B(sum - first_));
+            const B seen = rounded(B(sum - x_seen));
+            second_ = second_ + (rounded(B(first_ - seen)) + rounded(B(x - x_seen)));
             first_ = sum;
         }
     }
