@@ -255,7 +255,7 @@ private:
         for (const contender& who : contenders_)
             if (errors.count(who.label) != 0) labels.push_back(who.label);
         const std::vector<std::string>&across = turned ? labels : columns, &down = turned ? columns : labels;
-        const int side = turned ? 40 : 24;
+        const int side = turned ? 40 : 32;
         std::printf("%*s", side, "");
         for (const std::string& name : across) std::printf(" %10.10s", name.c_str());
         for (const std::string& name : down) {

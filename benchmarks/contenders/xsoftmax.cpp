@@ -121,9 +121,9 @@ std::vector<contender> xsoftmax_kernels()
             const kernel_table &of_float = e.of_float.begin[i], &of_double = e.of_double.begin[i];
             const std::string regime = of_float.regime;
             if (is_default && regime.empty()) continue;  // that is xsoftmax_itself
-            all.push_back(
-                make("xsoftmax " + (dispatches ? e.name : architecture) + (regime.empty() ? "" : " ") + regime,
-                     of_float, of_double));
+            const std::string which = dispatches ? e.name : is_default ? "" : architecture;
+            const std::string gap = which.empty() || regime.empty() ? "" : " ";
+            all.push_back(make("xsoftmax " + which + gap + regime, of_float, of_double));
         }
     }
     return all;

@@ -222,6 +222,19 @@ def by_architecture(document, operation="softmax", element="float"):
                   series, "ns per element")
 
 
+def by_sweep(document, operation="softmax", element="float"):
+    """Each sweep at every length that it accepts, and what the library chooses."""
+    if document is None or not document.has(operation, element):
+        return None
+    series = {label: document.rows(operation, element, label) for label in document.labels(operation, element)
+              if document.contenders[label]["regime"] or label in ("xsoftmax", "bare exp", "memcpy")}
+    if len(series) < 4:
+        return None
+    return _lines(f"{operation} of {element}s by sweep",
+                  f"one row; xsoftmax is what the library chooses; lower is better · {_machine(document)}", series,
+                  "ns per element")
+
+
 def functions(document, element="float"):
     """What each function costs beside softmax."""
     operations = ["softmax", "log_softmax", "log_sum_exp", "cross_entropy", "cross_entropy_gradient",
@@ -315,6 +328,7 @@ def all_plots(report):
         "speed-up": speed_up(report.libraries),
         "kernels-by-architecture": by_architecture(report.kernels),
         "kernels-by-architecture-double": by_architecture(report.kernels, element="double"),
+        "kernels-by-sweep": by_sweep(report.kernels),
         "functions": functions(report.kernels),
         "time-by-library-log_softmax": time_by_library(report.libraries, "log_softmax"),
         "time-by-library-double": time_by_library(report.libraries, "softmax", "double"),

@@ -18,6 +18,10 @@ _LOOKS = {
     "xsoftmax avx512": ("#D55E00", "o"),
     "xsoftmax avx2": ("#0072B2", "s"),
     "xsoftmax sse2": ("#009E73", "^"),
+    "xsoftmax short_row": ("#56B4E9", "v"),
+    "xsoftmax two_pass": ("#0072B2", "s"),
+    "xsoftmax three_pass": ("#009E73", "^"),
+    "xsoftmax three_pass_in_double": ("#CC79A7", "D"),
     "xsoftmax neon64": ("#CC79A7", "D"),
     "xsoftmax sve": ("#882255", "X"),
 }

@@ -100,10 +100,11 @@ def kernels(document, element="float"):
     rows = []
     for label in document.labels("softmax", element):
         contender = document.contenders[label]
-        ours = contender["kind"] == "xsoftmax" and label != "xsoftmax by row"
+        ours = contender["kind"] == "xsoftmax" and not contender["regime"] and label != "xsoftmax by row"
         if ours or label in ("xsimd loop", "reference", "bare exp"):
-            name = " ".join(filter(None, ["xsoftmax", contender["architecture"], contender["regime"]])) if ours \
-                else style.name(label)
+            name = style.name(label)
+            if label == "xsoftmax":
+                name += " " + contender["architecture"]
             rows.append([name] + [time(document.ns_per_element("softmax", element, label, (1, n))) for n in LENGTHS
                                   if document.ns("softmax", element, "xsoftmax", (1, n)) is not None])
     lengths = [n for n in LENGTHS if document.ns("softmax", element, "xsoftmax", (1, n)) is not None]

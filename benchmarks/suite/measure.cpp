@@ -64,6 +64,7 @@ double sample::median() const
 
 void measure(std::vector<measured_call>& group, const effort& how_much)
 {
+    if (group.empty()) return;
     benchmark::ClearRegisteredBenchmarks();
     for (std::size_t i = 0; i < group.size(); ++i) add_benchmark(std::to_string(i), group[i].what, how_much);
     const auto disturbed = [](const measured_call& m) {

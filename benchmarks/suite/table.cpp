@@ -15,7 +15,7 @@
 namespace benchmarks {
 namespace {
 
-constexpr int label_width = 24;
+constexpr int label_width = 32;
 constexpr int cell_width = 10;
 
 const measured_call* find(const std::vector<measured_call>& group, const contender* who)

@@ -23,6 +23,7 @@
 
 namespace xsoftmax {
 
+/// The caller's thread alone.
 using serial = serial_executor;
 
 inline namespace XSOFTMAX_TARGET {
