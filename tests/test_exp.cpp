@@ -24,11 +24,23 @@ constexpr double bound = exp2_steps<batch<T>> == 16             ? 0.6
                          : has_fused_multiply_add<default_arch> ? 1.0
                                                                 : 1.6;
 
+/// near_maximum at temperature 1, and the scale that it refers to.
 template <class T>
-near_maximum<batch<T>> relative_to(T maximum, double temperature = 1)
-{
-    return near_maximum<batch<T>>(maximum, scale_for<batch<T>>::make(temperature, 1));
-}
+struct relative_to {
+    scale_for<batch<T>> scale = scale_for<batch<T>>::make(1, 1);
+    near_maximum<batch<T>> maximum;
+
+    explicit relative_to(T value) : maximum(value, scale) {}
+    relative_to(const relative_to&) = delete;
+    relative_to& operator=(const relative_to&) = delete;
+    ~relative_to() = default;
+
+    batch<T> exponential(batch<T> x) const { return maximum.exponential(x); }
+    batch<T> exponential_of_parts(batch<T> x) const
+    {
+        return maximum.exponential(x, maximum.relative(exponential_parts<batch<T>>::of(x, scale)));
+    }
+};
 
 struct worst_error {
     double error = 0;
@@ -40,7 +52,7 @@ struct worst_error {
 worst_error sweep(std::uint32_t first, std::uint32_t last, std::uint32_t step)
 {
     using floats = batch<float>;
-    const auto reference = relative_to(0.0f);
+    const relative_to reference(0.0f);
     worst_error worst;
     alignas(64) float x[floats::size];
     alignas(64) float y[floats::size];
@@ -110,7 +122,7 @@ TEST_CASE("every float from -0 to the cutoff", "[exp][.slow]")
 TEST_CASE("a sample of the doubles from -0 to the cutoff", "[exp]")
 {
     using doubles = batch<double>;
-    const auto reference = relative_to(0.0);
+    const relative_to reference(0.0);
     auto random = logits::generator(1);
     std::uniform_real_distribution<double> exponent(-8, std::log10(-exp_constants<double>::cutoff));
     double worst = 0;
@@ -154,10 +166,10 @@ TEST_CASE("NaN stays NaN, whatever its bits", "[exp]")
         INFO("bits " << bits);
         CHECK(std::isnan(exponential(nan)));
         CHECK(std::isnan(exponential(static_cast<double>(nan))));
-        const far_maximum<batch<float>> far(1e30f, scale_for<batch<float>>::make(1, 0.25));
+        const auto far_scale = scale_for<batch<float>>::make(1, 0.25);
+        const far_maximum<batch<float>> far(1e30f, far_scale);
         CHECK(std::isnan(first_lane(far.exponential(batch<float>(nan)))));
-        const auto parts = exponential_parts<batch<float>>::of(batch<float>(nan), scale_for<batch<float>>::make(1, 1));
-        CHECK(std::isnan(first_lane(relative_to(0.0f).exponential(batch<float>(nan), parts))));
+        CHECK(std::isnan(first_lane(relative_to(0.0f).exponential_of_parts(batch<float>(nan)))));
     }
 }
 
@@ -174,12 +186,18 @@ TEMPLATE_TEST_CASE("the maximum's exponential does not depend on the way it is c
         const auto scale = scale_for<batch<T>>::make(temperature, 1);
         const near_maximum<batch<T>> near(maximum, scale);
         const batch<T> x(maximum);
-        CHECK(first_lane(near.exponential(x)) == near.own_exponential());
-        CHECK(first_lane(near.exponential(x, exponential_parts<batch<T>>::of(x, scale))) == near.own_exponential());
+        const T own = first_lane(near.exponential(x));
+        CHECK(first_lane(near.exponential(x, near.relative(exponential_parts<batch<T>>::of(x, scale)))) == own);
+        // Of a part of an ULP that two ways of adding its parts differ by, rounding may make one.
+        const extended precise = to_extended(near.precise_exponential(maximum));
+        CHECK(oracle::ulp_error(static_cast<long double>(precise.high) + precise.low, own) <= 0.501);
+        CHECK(near.rough_exponential(maximum) > own / T(1.5));
+        CHECK(near.rough_exponential(maximum) < own * T(1.5));
         // Relative to a far maximum it is 1 itself.
-        const far_maximum<batch<T>> far(maximum, scale_for<batch<T>>::make(temperature, 0.25));
-        CHECK(first_lane(far.exponential(x)) == far.own_exponential());
-        CHECK(far.own_exponential() == exp_constants<T>::stored_factor);
+        const auto far_scale = scale_for<batch<T>>::make(temperature, 0.25);
+        const far_maximum<batch<T>> far(maximum, far_scale);
+        CHECK(first_lane(far.exponential(x)) == exp_constants<T>::stored_factor);
+        CHECK(to_double(far.precise_exponential(maximum)) == static_cast<double>(exp_constants<T>::stored_factor));
     }
 }
 
@@ -218,7 +236,8 @@ TEMPLATE_TEST_CASE("exponentials relative to any maximum, at any temperature", "
             return std::ldexp(std::exp(over_temperature(x, n + k)), static_cast<int>(k)) * constants::stored_factor;
         };
         // The near form is relative to the power of two 2^n nearest the maximum's exponential.
-        const long double own = std::log(static_cast<long double>(near.own_exponential()) / constants::stored_factor);
+        const long double own = std::log(static_cast<long double>(first_lane(near.exponential(batch<T>(maximum)))) /
+                                         constants::stored_factor);
         const long double n = is_near ? std::round((over_temperature(maximum, 0) - own) / ln_2.high) : 0;
         for (int k = 0; k < 200; ++k) {
             const double reach = k % 2 == 0 ? 20 : -constants::cutoff;
@@ -233,7 +252,8 @@ TEMPLATE_TEST_CASE("exponentials relative to any maximum, at any temperature", "
                 const batch<T> v(x);
                 const double error = oracle::ulp_error(expected, first_lane(near.exponential(v)));
                 const double parts = oracle::ulp_error(
-                    expected, first_lane(near.exponential(v, exponential_parts<batch<T>>::of(v, near_scale))));
+                    expected,
+                    first_lane(near.exponential(v, near.relative(exponential_parts<batch<T>>::of(v, near_scale)))));
                 if (error > bound<T> || parts > bound<T>) CHECK(std::max(error, parts) <= bound<T>);
                 worst_near = std::max(worst_near, error);
                 worst_parts = std::max(worst_parts, parts);
@@ -288,7 +308,6 @@ TEMPLATE_TEST_CASE("around every power of two and every change of the rounded ex
 {
     using T = TestType;
     using constants = exp_constants<T>;
-    const auto scale = scale_for<batch<T>>::make(1, 1);
     double worst = 0;
     T worst_at = 0;
     const auto around = [&](T x, int reach) {
@@ -297,10 +316,9 @@ TEMPLATE_TEST_CASE("around every power of two and every change of the rounded ex
             if (x < constants::cutoff || x > 0) continue;
             const long double expected = std::exp(static_cast<long double>(x)) * constants::stored_factor;
             const batch<T> v(x);
-            const double error = std::max(
-                oracle::ulp_error(expected, exponential(x)),
-                oracle::ulp_error(
-                    expected, first_lane(relative_to(T(0)).exponential(v, exponential_parts<batch<T>>::of(v, scale)))));
+            const double error =
+                std::max(oracle::ulp_error(expected, exponential(x)),
+                         oracle::ulp_error(expected, first_lane(relative_to(T(0)).exponential_of_parts(v))));
             if (error > worst) {
                 worst = error;
                 worst_at = x;
