@@ -1,4 +1,4 @@
-// The error bound: at most 4 ULP for every function, length, distribution of the logits and temperature. Each test
+// The error bound: at most 3 ULP for every function, length, distribution of the logits and temperature. Each test
 // prints the largest errors it saw.
 
 #include "catch.hpp"
@@ -14,7 +14,7 @@
 
 namespace {
 
-constexpr double bound = 4;
+constexpr double bound = 3;
 
 /// Largest error by function and class of length.
 class error_table {

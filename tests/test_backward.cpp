@@ -136,6 +136,24 @@ TEMPLATE_TEST_CASE("backward passes of every length", "[backward]", float, doubl
                 std::string(xsoftmax::architecture()).c_str(), worst_softmax, worst_log);
 }
 
+TEMPLATE_TEST_CASE("backward passes of a row are those of a view of one row", "[backward]", float, double)
+{
+    using T = TestType;
+    for (const std::size_t n : {1u, 7u, 33u, 500u}) {
+        const auto logits = logits::normal<T>(n, 2, n);
+        const auto upstream = logits::normal<T>(n, 1, n + 1);
+        const auto p = xsoftmax::softmax(logits), y = xsoftmax::log_softmax(logits);
+        const auto view = [n](auto& of) { return xsoftmax::matrix_view(of.data(), 1, n); };
+        std::vector<T> row(n), of_view(n);
+        xsoftmax::softmax_backward(p, upstream, row, {.temperature = 1.5});
+        xsoftmax::softmax_backward(view(p), view(upstream), view(of_view), {.temperature = 1.5});
+        CHECK(row == of_view);
+        xsoftmax::log_softmax_backward(y, upstream, row);
+        xsoftmax::log_softmax_backward(view(y), view(upstream), view(of_view));
+        CHECK(row == of_view);
+    }
+}
+
 TEST_CASE("small gradients beside a dominant element keep their digits", "[backward]")
 {
     const std::vector<double> x{37.42994775023705, 0}, p = xsoftmax::softmax(x), y = xsoftmax::log_softmax(x);

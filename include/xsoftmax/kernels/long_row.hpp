@@ -138,7 +138,7 @@ public:
                 bits |= bits_of_lanes<B>(B::load_aligned(largest_ + (first + k) * B::size) >= B(heavy))
                         << (k * B::size);
             for (; bits != 0; bits &= bits - 1) {
-                const auto found = static_cast<std::size_t>(std::countr_zero(bits)) + first * B::size;
+                const auto found = lowest_bit(bits) + first * B::size;
                 const std::size_t begin = (found / B::size) << shift_, lane = found % B::size;
                 for (std::size_t block = begin; block < blocks_ && block >> shift_ == begin >> shift_; ++block) {
                     const lane_of_block<B, Exponentials> sum_of_lane(exponentials, block, lane);

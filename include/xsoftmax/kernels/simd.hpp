@@ -920,6 +920,18 @@ XSOFTMAX_ALWAYS_INLINE std::uint64_t bits_of_lanes(mask_of<B> condition)
     }
 }
 
+/// The place of the lowest bit of a number that is not 0. (std::countr_zero would be shared by units of all targets.)
+XSOFTMAX_ALWAYS_INLINE std::size_t lowest_bit(std::uint64_t bits)
+{
+#if defined(__GNUC__)
+    return static_cast<std::size_t>(__builtin_ctzll(bits));
+#else
+    std::size_t place = 0;
+    while ((bits >> place & 1) == 0) ++place;
+    return place;
+#endif
+}
+
 /// How many lanes of a condition hold.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
