@@ -143,7 +143,9 @@ TEMPLATE_TEST_CASE("backward passes of a row are those of a view of one row", "[
         const auto logits = logits::normal<T>(n, 2, n);
         const auto upstream = logits::normal<T>(n, 1, n + 1);
         const auto p = xsoftmax::softmax(logits), y = xsoftmax::log_softmax(logits);
-        const auto view = [n](auto& of) { return xsoftmax::matrix_view(of.data(), 1, n); };
+        const auto view = [n](auto& of) {
+            return xsoftmax::matrix_view(of.data(), 1, n);
+        };
         std::vector<T> row(n), of_view(n);
         xsoftmax::softmax_backward(p, upstream, row, {.temperature = 1.5});
         xsoftmax::softmax_backward(view(p), view(upstream), view(of_view), {.temperature = 1.5});

@@ -167,7 +167,7 @@ XSOFTMAX_ALWAYS_INLINE B where(mask_of<B> condition, B yes, B no)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE mask_of<B> not_below(B x, B bound)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
         return mask_of<B>(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ));
@@ -197,7 +197,7 @@ XSOFTMAX_ALWAYS_INLINE mask_of<B> not_below(B x, B bound)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B kept_where(mask_of<B> condition, B value)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
         return B(_mm512_maskz_mov_ps(condition, value));
@@ -348,7 +348,7 @@ XSOFTMAX_ALWAYS_INLINE B magnitude(B x)
 template <class B>
 XSOFTMAX_ALWAYS_INLINE value_of<B> first_lane(B x)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
         return _mm512_cvtss_f32(x);
@@ -830,7 +830,7 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B not_above_one(B x)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
     const B one(value_of<B>(1));
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
@@ -859,7 +859,7 @@ XSOFTMAX_ALWAYS_INLINE B not_above_one(B x)
 /// The value of a lane for which a condition holds, of those in several batches; not defined where it holds for none.
 template <class B>
 class picked_lane {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 
 public:
     XSOFTMAX_ALWAYS_INLINE void look_in(mask_of<B> condition, B x)
@@ -881,15 +881,17 @@ public:
     }
 
 private:
+    struct nothing {};
+
     B values_ = B(-infinity<value_of<B>>);
-    mask_of<B> found_ = mask_of<B>(false);
+    [[no_unique_address]] std::conditional_t<is_avx512<arch>, mask_of<B>, nothing> found_{};
 };
 
 /// Bit k tells whether the condition holds in lane k.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE std::uint64_t bits_of_lanes(mask_of<B> condition)
 {
-    using arch = arch_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
         return static_cast<std::uint64_t>(static_cast<__mmask16>(condition));
