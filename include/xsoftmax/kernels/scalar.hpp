@@ -73,6 +73,13 @@ public:
     static constexpr std::size_t size = arch_type::bytes / sizeof(T);
 
     bool lane[size];
+
+    XSOFTMAX_ALWAYS_INLINE batch_bool operator!() const
+    {
+        batch_bool result;
+        for (std::size_t k = 0; k < size; ++k) result.lane[k] = !lane[k];
+        return result;
+    }
 };
 
 template <class T>
