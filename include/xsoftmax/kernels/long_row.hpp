@@ -399,7 +399,8 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
         };
         write_results<B, common>(output, n, kept, result);
         if constexpr (Operation::any_reference)
-            if (Operation::template exceeds_one<B>(B(top), maximum, row_coefficients)) [[unlikely]]
+            if (leading(totals.own) != 0 && Operation::template exceeds_one<B>(B(top), maximum, row_coefficients))
+                [[unlikely]]
                 bound_by_one<B>(output, n);
     }
     operation.complete();

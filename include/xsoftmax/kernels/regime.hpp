@@ -67,7 +67,8 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation> * vector) return short_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
-        if (operation.output != logits && n >= two_pass_elements) return two_pass<Arch>(operation, logits, n, temperature);
+        if (operation.output != logits && n >= two_pass_elements)
+            return two_pass<Arch>(operation, logits, n, temperature);
     three_pass<Arch>(operation, logits, n, temperature);
 }
 

@@ -68,7 +68,7 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE bool exceeds_one(const coefficients<T, 2>& row_coefficients) const
     {
-        return Operation::template exceeds_one<B>(B(top_), reference_, row_coefficients);
+        return leading(totals_.own) != 0 && Operation::template exceeds_one<B>(B(top_), reference_, row_coefficients);
     }
 
     template <class Window>
