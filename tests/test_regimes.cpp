@@ -52,7 +52,7 @@ std::vector<std::size_t> lengths()
 {
     std::vector<std::size_t> all;
     for (std::size_t n = 1; n <= 300; ++n) all.push_back(n);
-    for (const std::size_t n : {511, 512, 513, 1000, 1024, 2047, 4096, 4100, 8192, 8500, 20000, 70001})
+    for (const std::size_t n : {511u, 512u, 513u, 1000u, 1024u, 2047u, 4096u, 4100u, 8192u, 8500u, 20000u, 70001u})
         all.push_back(n);
     return all;
 }

@@ -12,7 +12,7 @@
 ///     any other          any                        three_pass_in_double  double
 ///
 /// (1) double: 2^-400 … 2^400
-/// (2) 4 where an operation keeps more than one sum
+/// (2) 16 of softmax of floats, 4 where an operation keeps more than one sum
 ///
 /// Many rows, at a temperature of the first lines:
 ///
@@ -91,7 +91,7 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     if (n <= short_rows_vectors * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
     else if constexpr (Operation::any_reference)
-        if (is_ordinary<T>(temperature) && outputs.first != logits.first && n >= guess_elements) {
+        if (is_ordinary<T>(temperature) && outputs.first != logits.first && n > short_row_vectors<Operation> * vector) {
             if (n <= scratch_row_bytes / sizeof(T) && rows >= out_of_cache_bytes / sizeof(T) / n)
                 return rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
             return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations);

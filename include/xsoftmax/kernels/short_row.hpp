@@ -21,6 +21,10 @@ inline namespace XSOFTMAX_TARGET {
 template <class Operation>
 inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
+/// Softmax of floats gains from it up to here: 256 elements with AVX-512, where a long row's sums and its mending are waited for.
+template <>
+inline constexpr std::size_t short_row_vectors<softmax_operation<float>> = 16;
+
 /// Σ_k terms[k][j] over a few vectors, of terms that are unevaluated sums, up to the sum of the lanes: one batch of doubles
 /// for float, two for double, whose sums add up. The low terms, which are small, are added in the row's own type.
 ///
@@ -159,11 +163,21 @@ XSOFTMAX_ALWAYS_INLINE void short_row(Operation& operation, const T* logits, std
     if (vectors == 2) return short_row_of<2, Arch>(operation, logits, n, temperature);
     if (vectors == 3) return short_row_of<3, Arch>(operation, logits, n, temperature);
     if (vectors == 4) return short_row_of<4, Arch>(operation, logits, n, temperature);
-    if constexpr (short_row_vectors<Operation> == 8) {
+    if constexpr (short_row_vectors<Operation> >= 8) {
         if (vectors == 5) return short_row_of<5, Arch>(operation, logits, n, temperature);
         if (vectors == 6) return short_row_of<6, Arch>(operation, logits, n, temperature);
         if (vectors == 7) return short_row_of<7, Arch>(operation, logits, n, temperature);
-        return short_row_of<8, Arch>(operation, logits, n, temperature);
+        if (vectors == 8) return short_row_of<8, Arch>(operation, logits, n, temperature);
+    }
+    if constexpr (short_row_vectors<Operation> == 16) {
+        if (vectors == 9) return short_row_of<9, Arch>(operation, logits, n, temperature);
+        if (vectors == 10) return short_row_of<10, Arch>(operation, logits, n, temperature);
+        if (vectors == 11) return short_row_of<11, Arch>(operation, logits, n, temperature);
+        if (vectors == 12) return short_row_of<12, Arch>(operation, logits, n, temperature);
+        if (vectors == 13) return short_row_of<13, Arch>(operation, logits, n, temperature);
+        if (vectors == 14) return short_row_of<14, Arch>(operation, logits, n, temperature);
+        if (vectors == 15) return short_row_of<15, Arch>(operation, logits, n, temperature);
+        return short_row_of<16, Arch>(operation, logits, n, temperature);
     }
 }
 
