@@ -88,7 +88,7 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     const operations_apart<Operation, T> operations{outputs};
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     std::size_t r = 0;
-    if (n <= short_rows_vectors * vector && is_ordinary<T>(temperature))
+    if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
     else if constexpr (Operation::any_reference)
         if (is_ordinary<T>(temperature) && outputs.first != logits.first && n > short_row_vectors<Operation> * vector) {
@@ -145,7 +145,7 @@ struct rows_regime {
 template <class Arch, class Operation, class T>
 inline constexpr rows_regime<Operation, T> rows_regimes[] = {
     {"short_rows",  // and those that do not fill a group one at a time
-     [](std::size_t n) { return n <= short_rows_vectors * xsimd::batch<T, Arch>::size; },
+     [](std::size_t n) { return n <= short_rows_vectors<Operation> * xsimd::batch<T, Arch>::size; },
      [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
          const operations_apart<Operation, T> operations{outputs};
          for (std::size_t r = short_rows<Arch, T>(rows, n, temperature, logits, operations); r < rows; ++r) {

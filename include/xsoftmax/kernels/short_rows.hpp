@@ -18,7 +18,8 @@ namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
 /// Longest row in vectors. Beyond, a row has enough work of its own to hide its reductions behind.
-inline constexpr std::size_t short_rows_vectors = 8;
+template <class Operation>
+inline constexpr std::size_t short_rows_vectors = Operation::any_reference ? 8 : 4;
 
 /// B::size rows of `Vectors` vectors, between reading and writing, for operations that keep one sum.
 template <std::size_t Vectors, class B, class Operation>
@@ -260,10 +261,14 @@ XSOFTMAX_ALWAYS_INLINE std::size_t short_rows(std::size_t rows, std::size_t n, d
     if (vectors == 2) return short_rows_of<2, Arch, T>(rows, n, temperature, logits, operations);
     if (vectors == 3) return short_rows_of<3, Arch, T>(rows, n, temperature, logits, operations);
     if (vectors == 4) return short_rows_of<4, Arch, T>(rows, n, temperature, logits, operations);
-    if (vectors == 5) return short_rows_of<5, Arch, T>(rows, n, temperature, logits, operations);
-    if (vectors == 6) return short_rows_of<6, Arch, T>(rows, n, temperature, logits, operations);
-    if (vectors == 7) return short_rows_of<7, Arch, T>(rows, n, temperature, logits, operations);
-    return short_rows_of<8, Arch, T>(rows, n, temperature, logits, operations);
+    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    if constexpr (short_rows_vectors<operation_type> == 8) {
+        if (vectors == 5) return short_rows_of<5, Arch, T>(rows, n, temperature, logits, operations);
+        if (vectors == 6) return short_rows_of<6, Arch, T>(rows, n, temperature, logits, operations);
+        if (vectors == 7) return short_rows_of<7, Arch, T>(rows, n, temperature, logits, operations);
+        if (vectors == 8) return short_rows_of<8, Arch, T>(rows, n, temperature, logits, operations);
+    }
+    return 0;
 }
 
 }  // namespace XSOFTMAX_TARGET
