@@ -90,7 +90,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE wide<T> lost() const
     {
         auto exact = wide_from<T>(static_cast<double>(-rounded));
-        for (std::size_t k = 0; k < block_size; ++k) exact = exact + wide_from<T>(static_cast<double>(e_[k]));
+        for (const T e : e_) exact = exact + wide_from<T>(static_cast<double>(e));
         return exact;
     }
 
@@ -376,7 +376,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
         n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { sweep.block(i); },
         [&](auto window) XSOFTMAX_INLINE_LAMBDA { sweep.single(window); });
     auto totals = sweep.totals();
-    const C top = static_cast<C>(maximum.value());
+    const auto top = static_cast<C>(maximum.value());
     if constexpr (Operation::any_reference)
         mend<B>(totals, top, maximum, trees, sweep.exponentials());
     else
