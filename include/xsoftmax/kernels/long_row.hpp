@@ -354,7 +354,7 @@ XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B>
     // Where one element has more than half of the mass, the rounding of its exponential would be an error of every other's
     // share too. Where it has less, or all, it is left: equal logits get exactly 1/n, and one that is alone exactly 1.
     totals.own = maximum.precise_exponential(top);
-    const double own = static_cast<double>(first_lane(maximum.exponential(B(top))));
+    const auto own = static_cast<double>(first_lane(maximum.exponential(B(top))));
     if (own + own > sum && own < sum)
         totals.sums[0] = plus_rest(totals.sums[0], to_double(totals.own - wide_from<T>(own)));
 }
