@@ -2,36 +2,36 @@
 
 /// Which sweep runs for which row: the one place where that is decided.
 ///
-///     temperature        row                        sweep                 computed in
-///     2^-30 … 2^30 (1)   up to 8 (2) vectors        short_row             the row's type
-///     2^-30 … 2^30 (1)   of two_pass_elements and   two_pass              the row's type
-///                        more, of softmax, not in
-///                        place
-///     2^-30 … 2^30 (1)   longer                     three_pass            the row's type
-///     0                  any                        zero_temperature      the row's type
-///     any other          any                        three_pass_in_double  double
+///     temperature        row                                 sweep                 computed in
+///     2^-30 … 2^30 (1)   up to 8 (2) vectors                 short_row             the row's type
+///     2^-30 … 2^30 (1)   of two_pass_elements and more, of   two_pass              the row's type
+///                        softmax, not in place
+///     2^-30 … 2^30 (1)   any other                           three_pass            the row's type
+///     0                  any                                 zero_temperature      the row's type
+///     any other          any                                 three_pass_in_double  double
 ///
 /// (1) double: 2^-400 … 2^400
 /// (2) 16 of softmax of floats, 4 where an operation keeps more than one sum
 ///
 /// Many rows, at a temperature of the first lines:
 ///
-///     elements of a row     rows                                  sweep
-///     contiguous            as many as fill vectors, of up to     short_rows: groups
-///                           short_rows_vectors vectors
-///     contiguous            longer, of softmax, not in place      overlapped_rows
-///     contiguous            such, up to scratch_row_bytes, where  rows_by_scratch
-///                           results exceed out_of_cache_bytes
-///     apart                 neighbours are contiguous             inner_axis: a row in each lane
-///     any other                                                   one at a time, as above; through a tile where apart
+///     elements of a row   rows                                        sweep
+///     contiguous          as many as fill vectors, of up to           short_rows: groups
+///                         short_rows_vectors vectors
+///     contiguous          longer, of softmax, not in place            overlapped_rows
+///     contiguous          such, up to scratch_row_bytes, where        rows_by_scratch
+///                         results exceed out_of_cache_bytes
+///     apart               neighbours are contiguous                   inner_axis: a row in each lane
+///     any other                                                       one at a time, as above; through a tile where apart
 ///
 /// A row gets the same bits from short_row and short_rows, and from two_pass, three_pass, overlapped_rows and rows_by_scratch.
 
 #include "compiler.hpp"
 #include "exp.hpp"
 #include "long_row.hpp"
+#include "out_of_cache.hpp"
+#include "overlapped_rows.hpp"
 #include "plain_data.hpp"
-#include "scratch_rows.hpp"
 #include "short_row.hpp"
 #include "short_rows.hpp"
 #include "two_pass.hpp"

@@ -410,6 +410,48 @@ XSOFTMAX_ALWAYS_INLINE void store_whole(Stored* to, B x)
     }
 }
 
+/// Stores a vector to memory, whose cache line is not read first, nor kept. `to` is aligned to the vector. Quicker where the
+/// whole line is written and does not stay in a cache, ten times slower where it is in one.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE void store_past_caches(value_of<B>* to, B x)
+{
+    using T [[maybe_unused]] = value_of<B>;
+#if defined(__AVX512F__)
+    if constexpr (is_avx512<arch_of<B>>) {
+        if constexpr (sizeof(T) == 4)
+            return _mm512_stream_ps(to, x);
+        else
+            return _mm512_stream_pd(to, x);
+    }
+#endif
+#if defined(__AVX__)
+    if constexpr (is_avx<arch_of<B>> && B::size * sizeof(T) == 32) {
+        if constexpr (sizeof(T) == 4)
+            return _mm256_stream_ps(to, x);
+        else
+            return _mm256_stream_pd(to, x);
+    }
+#endif
+#if defined(__SSE2__)
+    if constexpr (is_sse<arch_of<B>> && B::size * sizeof(T) == 16) {
+        if constexpr (sizeof(T) == 4)
+            return _mm_stream_ps(to, x);
+        else
+            return _mm_stream_pd(to, x);
+    }
+#endif
+    x.store_aligned(to);
+}
+
+/// What has been stored past the caches is seen before what is stored after this.
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE void end_of_stores_past_caches()
+{
+#if defined(__SSE2__)
+    if constexpr (is_sse<Arch> || is_avx<Arch> || is_avx512<Arch>) _mm_sfence();
+#endif
+}
+
 /// Asks for the cache line at `from`, which need not be there.
 template <class T>
 XSOFTMAX_ALWAYS_INLINE void prefetch(const T* from)

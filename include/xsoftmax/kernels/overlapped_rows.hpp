@@ -1,0 +1,191 @@
+#pragma once
+
+/// Many rows relative to guesses at their maxima (two_pass.hpp): each is written while the exponentials of the next are
+/// computed, which hides the one's waiting for memory behind the other's arithmetic.
+
+#include "compiler.hpp"
+#include "exp.hpp"
+#include "long_row.hpp"
+#include "operations.hpp"
+#include "simd.hpp"
+#include "two_pass.hpp"
+#include "windows.hpp"
+
+#include <cstddef>
+
+namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
+
+/// Stores the results of one row after another, each from its beginning to its end. result_at(window) computes them.
+template <class B>
+class plain_writer {
+    using T = value_of<B>;
+
+public:
+    /// A row of n elements.
+    template <class ResultAt>
+    XSOFTMAX_ALWAYS_INLINE void begin(T* output, std::size_t n, const ResultAt&)
+    {
+        output_ = output;
+        n_ = n;
+        written_ = 0;
+    }
+
+    template <class ResultAt>
+    XSOFTMAX_ALWAYS_INLINE void block(const ResultAt& result_at)
+    {
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < block_size; ++k) write(whole_window<B>{written_ + k * B::size}, result_at);
+        written_ += block_size * B::size;
+    }
+
+    /// What is left of the row.
+    template <class ResultAt>
+    XSOFTMAX_ALWAYS_INLINE void rest(const ResultAt& result_at)
+    {
+        for (; n_ - written_ >= B::size; written_ += B::size) write(whole_window<B>{written_}, result_at);
+        if (written_ != n_) write(part_window<B>{written_, n_ - written_}, result_at);
+        written_ = n_;
+    }
+
+    /// Nothing is kept back any more.
+    XSOFTMAX_ALWAYS_INLINE void flush() {}
+
+private:
+    template <class Window, class ResultAt>
+    XSOFTMAX_ALWAYS_INLINE void write(Window window, const ResultAt& result_at) const
+    {
+        window.store_to(output_, result_at(window));
+    }
+
+    T* output_ = nullptr;
+    std::size_t n_ = 0;
+    std::size_t written_ = 0;
+};
+
+/// A row whose exponentials have been stored, and whose results have not.
+template <class B>
+struct waiting_row {
+    using T = value_of<B>;
+
+    bool is_there = false;
+    T* output = nullptr;
+    const T* exponentials = nullptr;
+    B end = B(T(0));  ///< those of the ragged end
+    coefficients<T, 2> row_coefficients = {};
+    bool exceeds_one = false;
+};
+
+/// Where exponentials wait, and how results are written: in the output, by plain stores.
+template <class B>
+struct waiting_in_output {
+    using T = value_of<B>;
+    using writer = plain_writer<B>;
+
+    /// Where those of row r wait.
+    XSOFTMAX_ALWAYS_INLINE T* place(std::size_t, T* output) const { return output; }
+
+    /// Called before each block of a row's exponentials, and when all are stored but the end.
+    XSOFTMAX_ALWAYS_INLINE void begin_block(const T*) const {}
+    XSOFTMAX_ALWAYS_INLINE void store_end(T*, std::size_t, B) const {}
+
+    /// The exponentials of a window of a row that waits.
+    template <class Window>
+    XSOFTMAX_ALWAYS_INLINE B exponentials_at(const waiting_row<B>& row, Window window) const
+    {
+        if constexpr (std::is_same_v<Window, part_window<B>>)
+            return row.end;
+        else
+            return load_whole<B>(row.exponentials + window.at);
+    }
+};
+
+/// Blocks by which the writing of a row is behind the exponentials of the next: so that no load has an address that agrees
+/// in the last 12 bits with a store shortly before, as places in rows a page apart do.
+inline constexpr std::size_t blocks_behind = 2;
+
+/// Rows of at least guess_elements, not in place, at an ordinary temperature. logits(r) and operations(r) are row r's.
+///
+/// What is a chain of waits (sums on their way across lanes, a division: 100 cycles) is cut into pieces with work between
+/// them, since a processor looks no more than about 400 instructions ahead.
+template <class Arch, class T, class Waiting, class Logits, class Operations>
+XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t rows, std::size_t n, double temperature,
+                                         const Logits& logits, const Operations& operations)
+{
+    using B = xsimd::batch<T, Arch>;
+    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    constexpr std::size_t block = block_size * B::size, behind = blocks_behind * block;
+    const std::size_t in_blocks = n - n % block;
+    const auto scale = scale_for<B>::make(temperature, 1);
+    largest_trees<B> trees(n);
+    waiting_row<B> before;
+    typename Waiting::writer writer;
+    T guess = guess_at_maximum<B>(logits(0));
+    for (std::size_t r = 0; r < rows || before.is_there; ++r) {
+        const auto result = operation_type::template writer<B>(in_all_lanes<B>(before.row_coefficients),
+                                                               near_maximum<B>(T(0), T(0), T(0), scale));
+        const auto result_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            return result(waiting.exponentials_at(before, window), window);
+        };
+        const auto finish_before = [&]() XSOFTMAX_INLINE_LAMBDA {
+            writer.rest(result_at);
+            if (before.is_there && before.exceeds_one) [[unlikely]] {
+                writer.flush();
+                bound_by_one<B>(before.output, n);
+            }
+        };
+        if (before.is_there) writer.begin(before.output, n, result_at);
+        if (r == rows || !scale.is_near(guess)) [[unlikely]] {
+            finish_before();
+            before.is_there = false;
+        }
+        else {
+            const operation_type operation = operations(r);
+            T* const exponentials = waiting.place(r, operation.output);
+            guessed_row<B, operation_type> row(operation, logits(r), exponentials, guess, scale, trees);
+            auto& sweep = row.sweep();
+            const auto sweep_block = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+                waiting.begin_block(logits(r) + i);
+                sweep.block(i);
+            };
+            trees.clear();
+            std::size_t i = 0;
+            for (; i < in_blocks && (i < behind || !before.is_there); i += block) sweep_block(i);
+            for (; i < in_blocks; i += block) {
+                sweep_block(i);
+                writer.block(result_at);
+            }
+            for (; n - i >= B::size; i += B::size) sweep.single(whole_window<B>{i});
+            if (i != n) sweep.single(part_window<B>{i, n - i});
+            waiting.store_end(exponentials, n, row.end());
+            row.add_up();
+            if (r + 1 < rows) guess = guess_at_maximum<B>(logits(r + 1));
+            finish_before();
+            before.is_there = row.is_good();
+            if (before.is_there) [[likely]] {
+                before.output = operation.output;
+                before.exponentials = exponentials;
+                before.end = row.end();
+                before.row_coefficients = row.finish();
+                before.exceeds_one = row.exceeds_one(before.row_coefficients);
+            }
+        }
+        if (!before.is_there && r < rows) [[unlikely]] {
+            operation_type again = operations(r);
+            three_pass<Arch>(again, logits(r), n, temperature);
+            if (r + 1 < rows) guess = guess_at_maximum<B>(logits(r + 1));
+        }
+    }
+    writer.flush();
+}
+
+/// The same where the output is in a cache.
+template <class Arch, class T, class Logits, class Operations>
+XSOFTMAX_NEVER_INLINE void overlapped_rows(std::size_t rows, std::size_t n, double temperature, const Logits& logits,
+                                           const Operations& operations)
+{
+    overlap_rows<Arch, T>(waiting_in_output<xsimd::batch<T, Arch>>{}, rows, n, temperature, logits, operations);
+}
+
+}  // namespace XSOFTMAX_TARGET
+}  // namespace xsoftmax::kernels
