@@ -36,6 +36,8 @@ if(XSOFTMAX_BUILD_TESTS)
     find_package(Catch2 CONFIG QUIET)
     if(NOT Catch2_FOUND)
         xsoftmax_fetch(Catch2 Catch2)
+        # As the tests are: what its library holds depends on the standard.
+        target_compile_features(Catch2 PUBLIC cxx_std_20)
     endif()
 endif()
 

@@ -6,6 +6,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#endif
+
 namespace xsoftmax::dispatch_1 {
 
 constinit std::atomic<const kernels::kernel_table*> current{nullptr};
@@ -25,11 +30,22 @@ bool system_allows()
     return true;
 }
 
+/// How many bits have the vectors of SVE here? 0 without it. xsimd tells lengths apart from 14 on, and 13 finds none.
+[[maybe_unused]] int sve_bits()
+{
+#if defined(__aarch64__) && defined(__linux__) && defined(HWCAP_SVE) && defined(PR_SVE_GET_VL)
+    if ((getauxval(AT_HWCAP) & HWCAP_SVE) != 0) return (prctl(PR_SVE_GET_VL) & PR_SVE_VL_LEN_MASK) * 8;
+#endif
+    return 0;
+}
+
 template <class Arch>
-bool processor_has()
+bool processor_has([[maybe_unused]] const char* name)
 {
 #if defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
     return true;
+#elif defined(__aarch64__)
+    return std::strncmp(name, "sve", 3) != 0 || std::atoi(name + 3) == sve_bits();
 #elif XSIMD_VERSION_MAJOR < 9
     return Arch::version() <= xsimd::available_architectures().best;
 #else
@@ -53,7 +69,7 @@ struct runnable_tables {
     template <class Arch>
     void add(const kernels::kernel_table& table)
     {
-        if (!std::is_same_v<Arch, kernels::default_arch> && !(processor_has<Arch>() && system_allows<Arch>())) return;
+        if (!std::is_same_v<Arch, kernels::default_arch> && !(processor_has<Arch>(table.name) && system_allows<Arch>())) return;
         tables[count] = &table;
         names[count++] = table.name;
     }
@@ -74,6 +90,10 @@ struct choice {
     {
         const runnable_tables& here = runnable_here();
         const char* const wanted = std::getenv("XSOFTMAX_ARCH");
+        if (here.count == 0) {
+            std::snprintf(error.data(), error.size(), "xsoftmax::dispatch was built for none of this machine's architectures");
+            return;
+        }
         if (wanted == nullptr || *wanted == '\0') {
             table = here.tables[0];
             return;
