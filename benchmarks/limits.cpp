@@ -13,12 +13,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -249,6 +251,58 @@ void run(const limits& table, const char* type)
     }
 }
 
+/// As many threads as the machine has, begun anew for each call.
+struct std_threads {
+    std::size_t count = std::thread::hardware_concurrency();
+
+    template <class Task>
+    void operator()(std::size_t tasks, const Task& task) const
+    {
+        std::atomic<std::size_t> next{0};
+        const auto work = [&] {
+            for (std::size_t k = next++; k < tasks; k = next++) task(k);
+        };
+        std::vector<std::jthread> others(count - 1);
+        for (std::jthread& thread : others) thread = std::jthread(work);
+        work();
+    }
+};
+
+/// What threads gain, and what they gain where a plain copy is cut alike.
+void run_threads(const limits& table)
+{
+    constexpr std::size_t rows = 32768, n = 1000, tasks = 512, share = rows * n / tasks;
+    operands<float> d(rows * n);
+    auto& out = d.out;
+    const xsoftmax::matrix_view<const float> logits(d.in.data(), rows, n);
+    const xsoftmax::matrix_view<float> probabilities(out.data(), rows, n);
+    const auto copy = [&](std::size_t k) {
+        std::memcpy(out.data() + k * share, d.in.data() + k * share, share * sizeof(float));
+    };
+    const std_threads threads;
+    const std::string name = ", " + std::to_string(threads.count) + " threads";
+    table.line(
+        "copy 32768x1000 float" + name, "one thread", rows * n, 1,
+        [&] {
+            threads(tasks, copy);
+            keep(out);
+        },
+        [&] {
+            for (std::size_t k = 0; k < tasks; ++k) copy(k);
+            keep(out);
+        });
+    table.line(
+        "softmax 32768x1000 float" + name, "one thread", rows * n, 1,
+        [&] {
+            xsoftmax::softmax(threads, logits, probabilities);
+            keep(out);
+        },
+        [&] {
+            xsoftmax::softmax(logits, probabilities);
+            keep(out);
+        });
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
@@ -257,4 +311,5 @@ int main(int argc, char** argv)
     const limits table(argc > 1 ? argv[1] : "");
     run<float>(table, "float");
     if (argc < 3) run<double>(table, "double");
+    run_threads(table);
 }

@@ -122,7 +122,7 @@ void run_batch(Executor& executor, std::size_t axis, const operand<const T>& log
         const auto at = moved_by(data, offset);
         call<kernels::rows_entry<Operation, T>>(kernels::rows_apart<const T>{at[0], innermost.strides[0]},
                                                 kernels::rows_apart<T>{at[1], innermost.strides[1]}, rows,
-                                                layout.length, temperature);
+                                                layout.length, temperature, layout.rows());
     };
     in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
 }

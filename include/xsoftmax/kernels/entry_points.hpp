@@ -30,17 +30,18 @@ struct row_entry {
     }
 };
 
-/// Operation{output} on many rows of n ≥ 1 contiguous elements. Logits and outputs may be the same rows.
+/// Operation{output} on many rows of n ≥ 1 contiguous elements. Logits and outputs may be the same rows. `all_rows` is how
+/// many the caller has in all, of which these are a share.
 template <class Operation, class T>
 struct rows_entry {
     using function = void(rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n,
-                          double temperature);
+                          double temperature, std::size_t all_rows);
 
     template <class Arch>
     XSOFTMAX_ALWAYS_INLINE static void run(rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows,
-                                           std::size_t n, double temperature)
+                                           std::size_t n, double temperature, std::size_t all_rows)
     {
-        run_rows<Arch, Operation, T>(logits, outputs, rows, n, temperature);
+        run_rows<Arch, Operation, T>(logits, outputs, rows, n, temperature, all_rows);
     }
 };
 

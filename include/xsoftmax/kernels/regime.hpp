@@ -80,10 +80,11 @@ struct operations_apart {
     XSOFTMAX_ALWAYS_INLINE Operation operator()(std::size_t r) const { return Operation{outputs(r)}; }
 };
 
-/// Rows of n ≥ 1 contiguous elements, and what is written for them.
+/// Rows of n ≥ 1 contiguous elements, and what is written for them: a share of all_rows, which tell whether results stay in
+/// a cache.
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n,
-                                     double temperature)
+                                     double temperature, std::size_t all_rows)
 {
     const operations_apart<Operation, T> operations{outputs};
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
@@ -92,7 +93,7 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
     else if constexpr (Operation::any_reference)
         if (is_ordinary<T>(temperature) && outputs.first != logits.first && n > short_row_vectors<Operation> * vector) {
-            if (n <= scratch_row_bytes / sizeof(T) && rows >= out_of_cache_bytes / sizeof(T) / n)
+            if (n <= scratch_row_bytes / sizeof(T) && all_rows >= out_of_cache_bytes / sizeof(T) / n)
                 return rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
             return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations);
         }
