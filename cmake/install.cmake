@@ -3,13 +3,20 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-set(package_directory ${CMAKE_INSTALL_DATADIR}/cmake/xsoftmax)
+# Headers alone serve any processor; xsoftmax::dispatch is compiled for one.
+if(XSOFTMAX_DISPATCH)
+    set(package_directory ${CMAKE_INSTALL_LIBDIR}/cmake/xsoftmax)
+    set(any_processor)
+else()
+    set(package_directory ${CMAKE_INSTALL_DATADIR}/cmake/xsoftmax)
+    set(any_processor ARCH_INDEPENDENT)
+endif()
 
 configure_package_config_file(cmake/xsoftmax-config.cmake.in ${PROJECT_BINARY_DIR}/xsoftmax-config.cmake
     INSTALL_DESTINATION ${package_directory})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/xsoftmax-config-version.cmake
     COMPATIBILITY SameMinorVersion
-    ARCH_INDEPENDENT)
+    ${any_processor})
 
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS xsoftmax EXPORT xsoftmax-targets)
