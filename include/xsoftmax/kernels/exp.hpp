@@ -472,8 +472,8 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE double value() const { return static_cast<double>(value_); }
 
-    /// x − maximum, in the scale's units.
-    XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return x - maximum_; }
+    /// x − maximum, in the scale's units. -ffast-math would take something else from the maximum first.
+    XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return rounded(B(x - maximum_)); }
 
     XSOFTMAX_ALWAYS_INLINE const scale_for<B>& scale() const { return scale_; }
 
@@ -523,7 +523,7 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE double value() const { return static_cast<double>(value_); }
 
-    XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return multiply_add(x, shrink_, shift_) * lift_; }
+    XSOFTMAX_ALWAYS_INLINE B difference(B x) const { return rounded(B(multiply_add(x, shrink_, shift_) * lift_)); }
 
     XSOFTMAX_ALWAYS_INLINE const scale_for<B>& scale() const { return scale_; }
 

@@ -1,0 +1,14 @@
+#pragma once
+
+/// What a unit that is compiled with -ffast-math makes of a row (fast_math.cpp).
+
+#include <vector>
+
+template <class T>
+struct fast_results {
+    std::vector<T> softmax, log_softmax, gradient;
+    T log_sum_exp, loss;
+};
+
+template <class T>
+fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target);

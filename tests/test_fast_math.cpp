@@ -1,0 +1,53 @@
+// With -ffast-math finite rows keep their bounds, and −inf masks what it masks elsewhere. A NaN is not promised to be found.
+#include "catch.hpp"
+#include "fast_math.hpp"
+#include "logits.hpp"
+#include "oracle.hpp"
+
+#include <limits>
+
+TEMPLATE_TEST_CASE("-ffast-math keeps the error of finite rows", "[fast_math]", float, double)
+{
+    using T = TestType;
+    constexpr double bound = 4;
+    for (const std::size_t n : {1u, 2u, 7u, 16u, 40u, 100u, 128u, 129u, 300u, 511u, 512u, 1000u, 4099u})
+        for (const double winner : {0.0, 25.0, 60.0})
+            for (const double offset : {0.0, 100.0, -400.0, 1e4}) {
+                std::vector<T> x = logits::normal<T>(n, 2, n, offset);
+                if (winner != 0) x[n / 2] = static_cast<T>(offset + winner);
+                INFO(n << " elements, one at " << winner << ", offset " << offset << ", seed " << logits::seed());
+                const oracle::row<T> exact(x, 1.0);
+                const auto got = with_fast_math(x, n / 2);
+                double worst = 0;
+                for (std::size_t i = 0; i < n; ++i) {
+                    worst = std::max(worst, oracle::ulp_error(exact.softmax(i), got.softmax[i]));
+                    worst = std::max(worst, oracle::ulp_error(exact.log_softmax(i), got.log_softmax[i]));
+                }
+                CHECK(worst <= bound);
+                CHECK(oracle::ulp_error(-exact.log_softmax(n / 2), got.loss) <= bound);
+            }
+}
+
+TEMPLATE_TEST_CASE("-ffast-math keeps -inf a mask", "[fast_math]", float, double)
+{
+    using T = TestType;
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    for (const std::size_t n : {3u, 16u, 100u, 129u, 600u, 1000u}) {
+        std::vector<T> x = logits::normal<T>(n, 2, n), kept;
+        for (std::size_t i = 0; i < n; ++i)
+            if (i % 3 == 1)
+                x[i] = -infinity;
+            else
+                kept.push_back(x[i]);
+        const oracle::row<T> exact(kept, 1.0);
+        const auto got = with_fast_math(x, 0);
+        for (std::size_t i = 0, k = 0; i < n; ++i)
+            if (i % 3 == 1) {
+                CHECK(got.softmax[i] == 0);
+                CHECK(got.log_softmax[i] < -std::numeric_limits<T>::max());
+                CHECK(got.gradient[i] == 0);
+            }
+            else
+                CHECK(oracle::ulp_error(exact.softmax(k++), got.softmax[i]) <= 4);
+    }
+}
