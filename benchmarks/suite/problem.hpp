@@ -13,7 +13,7 @@
 
 namespace benchmarks {
 
-/// To add one: a name here, a function in contenders/kernels.hpp, and whatever contenders have it.
+/// To add one: a name here, a function in contenders/kernels.cpp, and whatever contenders have it.
 enum class operation : std::size_t {
     softmax,
     log_softmax,
