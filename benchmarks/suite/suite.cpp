@@ -19,7 +19,7 @@
 namespace benchmarks {
 namespace {
 
-constexpr effort full_effort{0.006, 9, 2};
+constexpr effort full_effort{0.006, 7, 2};
 constexpr effort quick_effort{0.003, 7, 2};
 
 // The command line.
