@@ -13,6 +13,7 @@ import tables
 plt.rcParams.update({
     "figure.figsize": (11, 6.2),
     "figure.dpi": 100,
+    "figure.max_open_warning": 0,  # all are drawn before the first is saved
     "font.size": 13,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -89,6 +90,10 @@ def _lines(title, subtitle, series, y_label):
     _log_values_axis(axes, y_label)
     _legend(axes)
     return figure
+
+
+def _processor(document):
+    return f"{document.machine['CPU']}, {document.machine['compiler']}"
 
 
 def _machine(document):
@@ -225,7 +230,7 @@ def by_architecture(document, operation="softmax", element="float"):
         elif (contender["kind"] == "xsoftmax" and not contender["regime"] and label != "xsoftmax by row") \
                 or label in ("xsimd loop", "reference", "bare exp", "memcpy"):
             series[label] = document.rows(operation, element, label)
-    return _lines(f"{operation} of {element}s by instruction set", f"one row, lower is better · {_machine(document)}",
+    return _lines(f"{operation} of {element}s by instruction set", f"one row, lower is better · {_processor(document)}",
                   series, "ns per element")
 
 
@@ -261,7 +266,7 @@ def by_sweep(document, operation="softmax", element="float", architecture=None):
     if architecture == _default_architecture(document):
         series |= {label: document.rows(operation, element, label) for label in ("bare exp", "memcpy")}
     return _lines(f"{operation} of {element}s by sweep, {architecture}",
-                  f"one row; xsoftmax is what the library chooses; lower is better · {_machine(document)}", series,
+                  f"one row; xsoftmax is what the library chooses; lower is better · {_processor(document)}", series,
                   "ns per element")
 
 
@@ -348,7 +353,7 @@ def batches_by_sweep(document, operation="softmax", element="float", architectur
     names = [name.removeprefix("xsoftmax ").replace("by row", "a call for each row") for name in ratios]
     return _heat(f"Batches by sweep, {architecture}: how many times as long as what the library chooses",
                  f"{operation} of {element}s, one call; rows × columns; blank where a sweep does not take the shape · "
-                 + _machine(document),
+                 + _processor(document),
                  names, [shapes[i] for i in measured], [[row[i] for i in measured] for row in ratios.values()], digits=2)
 
 
