@@ -1,6 +1,6 @@
 # Other libraries: each is found, or passed over with a word. A peer is a file of this folder that registers itself.
 
-# peer.cpp, and the targets to link. NEEDS is a program with the calls that older versions lack: without them it is passed over.
+# peer.cpp, and the targets to link. NEEDS is a program with the calls that older versions lack: those are passed over.
 function(xsoftmax_peer peer label version)
     cmake_parse_arguments(PARSE_ARGV 3 arg "" "NEEDS" "")
     set(libraries ${arg_UNPARSED_ARGUMENTS})

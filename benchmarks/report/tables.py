@@ -72,7 +72,9 @@ def _cell(document, operation, element, label, shape):
 def error(ulp, missing="–"):
     if ulp is None:
         return missing
-    return f"{ulp:.3f}" if ulp < 0.1 else f"{ulp:.2f}" if ulp < 10 else f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+0", "e")
+    if ulp < 10:
+        return f"{ulp:.3f}" if ulp < 0.1 else f"{ulp:.2f}"
+    return f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+0", "e")
 
 
 def length(n):
