@@ -4,10 +4,11 @@
     compare.py BEFORE.json AFTER.json [--contender REGEX] [--least PERCENT] [--raw] [--all]
 
 A machine is faster at one time than at another. Contenders that have not changed (other libraries, memcpy, the scalar
-reference) took turns with the library's kernels, so the median of their ratios at the same operation and shape is what the
-machine did, and is divided out (--raw: is not). A change counts if it exceeds --least (3 %) and all noise together: of
-either run, how far the lower quartile of the repetitions lies above the least, and how far the ratios of what has not
-changed lie from their median, in the median.
+reference; not "bare exp", which is this library's exponential) took turns with the library's kernels, so the median of their
+ratios at the same operation and shape is what the machine did, and is divided out (--raw: is not). A change counts if it
+exceeds --least (3 %) and all noise together: of either run, how far the lower quartile of the repetitions lies above the
+least, and how far the ratios of what has not changed lie from their median, in the median. ~ marks changes of figures that
+are disturbed in either run: not to be trusted.
 """
 
 import argparse
@@ -27,8 +28,9 @@ def load(path):
         data = json.load(file)
     if "speed" not in data:
         raise SystemExit(f"{path}: holds no times")
-    kinds = {c["label"]: c["kind"] for c in data["contenders"]}
-    return data["machine"], kinds, {key(entry): entry for entry in data["speed"]}
+    ours = {c["label"] for c in data["contenders"] if c["kind"] == "xsoftmax" or c["label"] == "bare exp"}
+    about = {**data["machine"], "effort": data["effort"]}
+    return about, ours, {key(entry): entry for entry in data["speed"]}
 
 
 def noise(entry):
@@ -41,22 +43,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before")
     parser.add_argument("after")
-    parser.add_argument("--contender", default="^xsoftmax", metavar="REGEX", help="default: this library's kernels")
+    parser.add_argument("--contender", default="^(xsoftmax|bare exp)", metavar="REGEX",
+                        help="default: this library's kernels")
     parser.add_argument("--least", type=float, default=3, metavar="PERCENT", help="smaller changes do not count")
     parser.add_argument("--raw", action="store_true", help="leave in what the machine did")
     parser.add_argument("--all", action="store_true", help="print what has not changed, too")
     arguments = parser.parse_args()
 
-    machine_before, kinds, before = load(arguments.before)
-    machine_after, _, after = load(arguments.after)
-    for name in machine_before:
-        if machine_before[name] != machine_after.get(name):
-            print(f"{name}: {machine_before[name]} -> {machine_after.get(name)}")
+    about_before, ours, before = load(arguments.before)
+    about_after, _, after = load(arguments.after)
+    for name in about_before:
+        if about_before[name] != about_after.get(name):
+            print(f"{name}: {about_before[name]} -> {about_after.get(name)}")
+    if "quick" in (about_before["effort"], about_after["effort"]):
+        print("warning: quick runs have few repetitions, and least times that are not quite the least")
 
     both = [k for k in before if k in after]
     unchanged = defaultdict(list)
     for k in both:
-        if kinds.get(k[2]) != "xsoftmax":
+        if k[2] not in ours:
             unchanged[k[0], k[1], k[3]].append(after[k]["ns"] / before[k]["ns"])
     everywhere = [ratio for ratios in unchanged.values() for ratio in ratios]
     if everywhere:
@@ -73,15 +78,22 @@ def main():
         ratios = ratios_there(k)
         return statistics.median(abs(r / statistics.median(ratios) - 1) for r in ratios)
 
+    def is_disturbed(k):
+        return before[k]["disturbed"] or after[k]["disturbed"]
+
     counts = {"faster": 0, "slower": 0, "same": 0}
-    for k in sorted((k for k in both if re.search(arguments.contender, k[2])), key=ratio):
+    chosen = sorted((k for k in both if re.search(arguments.contender, k[2])), key=ratio)
+    for k in chosen:
         threshold = max(arguments.least / 100, noise(before[k]) + noise(after[k]) + noise_between(k))
         change = "same" if abs(ratio(k) - 1) <= threshold else "faster" if ratio(k) < 1 else "slower"
         counts[change] += 1
         if change != "same" or arguments.all:
             print(f"{change}  {ratio(k):5.3f}  (noise {100 * threshold:4.1f} %)  {before[k]['ns']:12.2f} -> "
-                  f"{after[k]['ns']:12.2f} ns  {'/'.join(k)}")
+                  f"{after[k]['ns']:12.2f} ns{'~' if is_disturbed(k) else ' '} {'/'.join(k)}")
     print(f"{counts['faster']} faster, {counts['slower']} slower, {counts['same']} the same")
+    disturbed = sum(map(is_disturbed, chosen))
+    if disturbed:
+        print(f"warning: {disturbed} of {len(chosen)} figures are disturbed (~) in one of the runs")
     only = len(before) + len(after) - 2 * len(both)
     if only:
         print(f"{only} in one of the files only")

@@ -19,6 +19,7 @@ const std::vector<std::size_t> quick_lengths = {8, 64, 1000, 4096, 1 << 20};
 const std::vector<shape> batches = {{4096, 3}, {4096, 10}, {4096, 16}, {4096, 17}, {1024, 32},
                                     {512, 64}, {256, 128}, {64, 1024}, {16, 4096}, {32768, 1000}};
 const std::vector<shape> loss_batches = {{4096, 10}, {256, 1024}, {4096, 1000}};
+const std::vector<shape> scores = {{256, 256}, {1024, 1024}};
 
 std::vector<block> full_blocks()
 {
@@ -31,13 +32,20 @@ std::vector<block> full_blocks()
         all.push_back({operation::exp_map, of_double, rows_of({512, 4096, 32000, 1 << 20})});
         all.push_back({operation::softmax, of_double, batches, ", batches"});
         all.push_back({operation::log_softmax, of_double, batches, ", batches"});
-        for (const operation o : {operation::cross_entropy, operation::cross_entropy_gradient})
-            all.push_back({o, of_double, loss_batches, ", batches"});
+        // Softmax too, as the least that a loss and its gradient can take.
+        all.push_back({operation::softmax, of_double, {{256, 1024}, {4096, 1000}}, ", batches of a loss"});
+        for (const operation o :
+             {operation::log_sum_exp, operation::cross_entropy, operation::cross_entropy_gradient,
+              operation::smoothed_gradient, operation::z_loss_gradient, operation::cross_entropy_targets_gradient})
+            all.push_back({o, of_double, loss_batches, ", batches of a loss"});
         for (const operation o : {operation::softmax_backward, operation::log_softmax_backward})
             all.push_back({o, of_double, {{1, 64}, {1, 1000}, {1, 4096}, {256, 1024}, {4096, 1024}}});
         // The same numbers along either axis.
-        all.push_back({operation::softmax, of_double, {{64, 512, 64}, {4096, 512}}, ", axis 1 and axis 2"});
-        all.push_back({operation::causal_softmax, of_double, {{256, 256}, {1024, 1024}}});
+        for (const operation o : {operation::softmax, operation::log_softmax, operation::cross_entropy_gradient})
+            all.push_back({o, of_double, {{64, 512, 64}, {4096, 512}}, ", axis 1 and axis 2"});
+        for (const operation o :
+             {operation::causal_softmax, operation::padded_softmax, operation::kept_softmax, operation::biased_softmax})
+            all.push_back({o, of_double, scores});
     }
     return all;
 }

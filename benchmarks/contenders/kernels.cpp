@@ -39,10 +39,40 @@ struct rows {
     input second() const { return {p.second, p.of.rows, p.of.columns}; }
     benchmarks::output output() const { return {p.output, p.of.rows, p.of.columns}; }
     std::span<const std::int64_t> classes() const { return {p.classes, p.of.rows}; }
+    xsoftmax::matrix_view<const unsigned char> keep() const { return {p.keep, p.of.rows, p.of.columns}; }
     std::span<element> values() const { return {p.values, p.of.rows}; }
 
     const problem<element>& p;
 };
+
+/// Arrays of three axes, of which the operation runs along the middle one.
+struct inner_axis {
+    explicit inner_axis(const void* state) : p(*static_cast<const problem<element>*>(state)) {}
+
+    xsoftmax::tensor_view<const element, 3> first() const { return {p.first, {p.of.rows, p.of.columns, p.of.inner}}; }
+    xsoftmax::tensor_view<element, 3> output() const { return {p.output, {p.of.rows, p.of.columns, p.of.inner}}; }
+    std::span<const std::int64_t> classes() const { return {p.classes, p.of.row_count()}; }
+
+    const problem<element>& p;
+};
+
+void softmax_inner_axis(const void* state)
+{
+    const inner_axis r(state);
+    xsoftmax::softmax(r.first(), r.output(), {.axis = 1});
+}
+
+void log_softmax_inner_axis(const void* state)
+{
+    const inner_axis r(state);
+    xsoftmax::log_softmax(r.first(), r.output(), {.axis = 1});
+}
+
+void cross_entropy_gradient_inner_axis(const void* state)
+{
+    const inner_axis r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes(), r.output(), {.axis = 1});
+}
 
 void softmax_row(const void* state)
 {
@@ -54,14 +84,6 @@ void softmax_rows(const void* state)
 {
     const rows r(state);
     xsoftmax::softmax(r.first(), r.output());
-}
-
-void softmax_inner_axis(const void* state)
-{
-    const auto& p = *static_cast<const problem<element>*>(state);
-    const xsoftmax::tensor_view<const element, 3> logits(p.first, {p.of.rows, p.of.columns, p.of.inner});
-    const xsoftmax::tensor_view<element, 3> probabilities(p.output, {p.of.rows, p.of.columns, p.of.inner});
-    xsoftmax::softmax(logits, probabilities, {.axis = 1});
 }
 
 void log_softmax_row(const void* state)
@@ -124,6 +146,18 @@ void cross_entropy_targets_gradient_rows(const void* state)
     *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.second(), r.output());
 }
 
+void smoothed_gradient_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes(), r.output(), {.label_smoothing = 0.1});
+}
+
+void z_loss_gradient_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes(), r.output(), {.z_loss = 1e-4});
+}
+
 void softmax_backward_row(const void* state)
 {
     const row r(state);
@@ -152,6 +186,24 @@ void causal_softmax_rows(const void* state)
 {
     const rows r(state);
     xsoftmax::masked_softmax(r.first(), r.output(), {.causal = 0});
+}
+
+void padded_softmax_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::masked_softmax(r.first(), r.output(), {.lengths = r.classes()});
+}
+
+void kept_softmax_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::masked_softmax(r.first(), r.output(), {.keep = r.keep()});
+}
+
+void biased_softmax_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::masked_softmax(r.first(), r.output(), {.bias = r.second()});
 }
 
 /// Exponentials as the kernels compute them, relative to a maximum that is known beforehand.
@@ -190,11 +242,18 @@ constexpr kernel_table chosen_by_the_library()
     put(table.rows, operation::cross_entropy, cross_entropy_rows);
     put(table.rows, operation::cross_entropy_gradient, cross_entropy_gradient_rows);
     put(table.rows, operation::cross_entropy_targets_gradient, cross_entropy_targets_gradient_rows);
+    put(table.rows, operation::smoothed_gradient, smoothed_gradient_rows);
+    put(table.rows, operation::z_loss_gradient, z_loss_gradient_rows);
     put(table.rows, operation::softmax_backward, softmax_backward_rows);
     put(table.rows, operation::log_softmax_backward, log_softmax_backward_rows);
     put(table.rows, operation::causal_softmax, causal_softmax_rows);
+    put(table.rows, operation::padded_softmax, padded_softmax_rows);
+    put(table.rows, operation::kept_softmax, kept_softmax_rows);
+    put(table.rows, operation::biased_softmax, biased_softmax_rows);
     put(table.rows, operation::exp_map, exp_map);
     put(table.inner_axis, operation::softmax, softmax_inner_axis);
+    put(table.inner_axis, operation::log_softmax, log_softmax_inner_axis);
+    put(table.inner_axis, operation::cross_entropy_gradient, cross_entropy_gradient_inner_axis);
     return table;
 }
 

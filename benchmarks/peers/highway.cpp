@@ -3,6 +3,8 @@
 #include "../suite/contender.hpp"
 #include "rows.hpp"
 
+// As compiled, and nothing chosen at run time, which version 1.0 would refuse for AVX-512 of today's processors.
+#define HWY_COMPILE_ONLY_STATIC
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
@@ -37,7 +39,7 @@ T maximum(const row_operands<T>& r)
     for_vectors<T>(
         r.first.size(), [&](std::size_t i) { largest = hn::Max(largest, hn::LoadU(d, &r.first[i])); },
         [&](std::size_t i) { rest = std::max(rest, r.first[i]); });
-    return std::max(rest, hn::ReduceMax(d, largest));
+    return std::max(rest, hn::GetLane(hn::MaxOfLanes(d, largest)));
 }
 
 /// Σ exp(x − top); the exponentials are stored where that is asked for.
@@ -59,7 +61,7 @@ T sum_of_exponentials(const row_operands<T>& r, T top)
             if constexpr (Store) r.output[i] = e;
             rest += e;
         });
-    return rest + hn::ReduceSum(d, sums);
+    return rest + hn::GetLane(hn::SumOfLanes(d, sums));
 }
 
 template <class T>

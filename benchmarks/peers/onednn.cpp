@@ -4,6 +4,10 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 #include <memory>
 #include <unordered_map>
 
@@ -21,6 +25,9 @@ call prepare(const problem<float>& p)
 {
     const bool logarithm = p.operation == operation::log_softmax;
     if ((p.operation != operation::softmax && !logarithm) || p.of.inner != 1) return {};
+#if defined(_OPENMP)
+    omp_set_num_threads(1);
+#endif
     const auto made = std::make_shared<plan>();
     const dnnl::memory::dims extents{static_cast<dnnl::memory::dim>(p.of.rows),
                                      static_cast<dnnl::memory::dim>(p.of.columns)};

@@ -1,14 +1,31 @@
 # Other libraries: each is found, or passed over with a word. A peer is a file of this folder that registers itself.
 
-# peer.cpp, and the targets to link.
+# peer.cpp, and the targets to link. NEEDS is a program with the calls that older versions lack: those are passed over.
 function(xsoftmax_peer peer label version)
+    cmake_parse_arguments(PARSE_ARGV 3 arg "" "NEEDS" "")
+    set(libraries ${arg_UNPARSED_ARGUMENTS})
+    if(arg_NEEDS)
+        set(CMAKE_CXX_STANDARD 20)
+        set(CMAKE_REQUIRED_LIBRARIES ${libraries})
+        set(CMAKE_REQUIRED_QUIET ON)
+        check_cxx_source_compiles("${arg_NEEDS}" XSOFTMAX_PEER_COMPILES_${peer})
+        if(NOT XSOFTMAX_PEER_COMPILES_${peer})
+            xsoftmax_old_peer(${label} "${version}")
+            return()
+        endif()
+    endif()
     set(object xsoftmax_benchmark_peer_${peer})
     add_library(${object} OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/peers/${peer}.cpp)
-    target_link_libraries(${object} PRIVATE xsoftmax::xsoftmax ${ARGN})
+    target_link_libraries(${object} PRIVATE xsoftmax::xsoftmax ${libraries})
     target_compile_definitions(${object} PRIVATE XSOFTMAX_BENCHMARK_PEER_VERSION="${version}")
     target_sources(xsoftmax_benchmark_peers INTERFACE $<TARGET_OBJECTS:${object}>)
-    target_link_libraries(xsoftmax_benchmark_peers INTERFACE ${ARGN})
-    message(STATUS "xsoftmax: compares with ${label} ${version}")
+    target_link_libraries(xsoftmax_benchmark_peers INTERFACE ${libraries})
+    string(STRIP "${label} ${version}" named)
+    message(STATUS "xsoftmax: compares with ${named}")
+endfunction()
+
+function(xsoftmax_old_peer label version)
+    message(STATUS "xsoftmax: does not compare with ${label} ${version}, which is too old")
 endfunction()
 
 # The package is Debian's.
@@ -49,9 +66,18 @@ else()
     xsoftmax_no_peer(Eigen libeigen3-dev)
 endif()
 
-find_package(dnnl CONFIG QUIET)
+# Version 2 is called otherwise, and its package stops the configuration where OpenCL is missing.
+find_package(dnnl 3 CONFIG QUIET)
 if(TARGET DNNL::dnnl)
-    xsoftmax_peer(onednn oneDNN "${dnnl_VERSION}" DNNL::dnnl)
+    # Debian's has OpenMP's threads, which only OpenMP holds to one.
+    find_package(OpenMP COMPONENTS CXX QUIET)
+    set(openmp)
+    if(TARGET OpenMP::OpenMP_CXX)
+        set(openmp OpenMP::OpenMP_CXX)
+    endif()
+    xsoftmax_peer(onednn oneDNN "${dnnl_VERSION}" DNNL::dnnl ${openmp})
+elseif(dnnl_CONSIDERED_VERSIONS)
+    xsoftmax_old_peer(oneDNN "${dnnl_CONSIDERED_VERSIONS}")
 else()
     xsoftmax_no_peer(oneDNN libdnnl-dev)
 endif()
@@ -61,8 +87,16 @@ xsoftmax_plain_library(xsoftmax_pthreadpool pthreadpool.h)  # which its header i
 if(TARGET xsoftmax_xnnpack AND TARGET xsoftmax_pthreadpool)
     # It has no versions; the library's file is named by its day.
     get_filename_component(file "${xsoftmax_xnnpack_XNNPACK_LIBRARY}" REALPATH)
-    string(REGEX MATCH "[0-9]+$" day "${file}")
-    xsoftmax_peer(xnnpack XNNPACK "${day}" xsoftmax_xnnpack xsoftmax_pthreadpool)
+    string(REGEX MATCH "20[0-9]+$" day "${file}")
+    xsoftmax_peer(xnnpack XNNPACK "${day}" xsoftmax_xnnpack xsoftmax_pthreadpool NEEDS [[
+        #include <xnnpack.h>
+        int main()
+        {
+            xnn_operator_t made = nullptr;
+            xnn_create_softmax_nc_f32(0, &made);
+            xnn_reshape_softmax_nc_f32(made, 1, 1, 1, 1, nullptr);
+            xnn_setup_softmax_nc_f32(made, nullptr, nullptr);
+        }]])
 else()
     xsoftmax_no_peer(XNNPACK "libxnnpack-dev libpthreadpool-dev")
 endif()
@@ -89,9 +123,10 @@ else()
     xsoftmax_no_peer(Highway libhwy-dev)
 endif()
 
-find_package(sleef CONFIG QUIET)
-if(TARGET sleef::sleef)
-    xsoftmax_peer(sleef SLEEF "${sleef_VERSION}" sleef::sleef)
+# Its CMake package came with version 3.7; the header knows the version.
+xsoftmax_plain_library(xsoftmax_sleef sleef.h sleef)
+if(TARGET xsoftmax_sleef)
+    xsoftmax_peer(sleef SLEEF "" xsoftmax_sleef)
 else()
     xsoftmax_no_peer(SLEEF libsleef-dev)
 endif()

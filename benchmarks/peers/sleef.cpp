@@ -5,6 +5,8 @@
 
 #include <sleef.h>
 
+#include <string>
+
 namespace benchmarks {
 namespace {
 
@@ -40,7 +42,9 @@ struct sleef_exp {
 
 contender make()
 {
-    contender c{"SLEEF", kind::peer, XSOFTMAX_BENCHMARK_PEER_VERSION, "three plain loops over Sleef_exp, 1 ULP"};
+    const std::string version = std::to_string(SLEEF_VERSION_MAJOR) + '.' + std::to_string(SLEEF_VERSION_MINOR) + '.' +
+                                std::to_string(SLEEF_VERSION_PATCHLEVEL);
+    contender c{"SLEEF", kind::peer, version, "three plain loops over Sleef_exp, 1 ULP"};
     c.prepare_float = plain_loops<sleef_exp, float>::prepare;
     c.prepare_double = plain_loops<sleef_exp, double>::prepare;
     return c;

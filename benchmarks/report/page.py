@@ -65,6 +65,8 @@ def write(path, report, figures):
     parts += [_picture(name, figure) for name, figure in figures.items()]
     parts.append("<h2>Tables</h2>")
     for name, (heading, table) in tables.all_tables(report).items():
+        if not table.rows:
+            continue
         text = table.html()
         if name == "libraries":
             text = text.replace("<table>", "<table class=words>")

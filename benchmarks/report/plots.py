@@ -1,15 +1,19 @@
 """The plots of a report. Each function draws one and gives the figure, or None where nothing was measured for it."""
 
+import math
+
 import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 import style
+import tables
 
 plt.rcParams.update({
     "figure.figsize": (11, 6.2),
     "figure.dpi": 100,
+    "figure.max_open_warning": 0,  # all are drawn before the first is saved
     "font.size": 13,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -88,6 +92,10 @@ def _lines(title, subtitle, series, y_label):
     return figure
 
 
+def _processor(document):
+    return f"{document.machine['CPU']}, {document.machine['compiler']}"
+
+
 def _machine(document):
     return f"{document.machine['CPU']}, {document.machine['instruction set']}, {document.machine['compiler']}"
 
@@ -123,17 +131,21 @@ def error_by_length(document, operation="softmax", element="float"):
     if document is None:
         return None
     distribution = "normal, spread 3"
-    series = {}
+    series, lost = {}, []
     for label, contender in document.contenders.items():
         if contender["kind"] == "limit" or (contender["kind"] == "xsoftmax" and label != "xsoftmax"):
             continue
+        errors = document.errors(operation, element, label, distribution)
         # Half a ULP is what rounding costs anybody; less than that is not told apart.
-        points = [(n, max(error, 0.3)) for n, error in document.errors(operation, element, label, distribution)
-                  if error is not None]
-        series[label] = points
-    figure = _lines(f"{operation} of {element}s: largest error",
-                    f"normal logits of spread 3, against long double, lower is better · {_machine(document)}", series,
-                    "largest error in ULP")
+        series[label] = [(n, max(error, 0.3)) for n, error in errors if error is not None]
+        missing = [_length(n) for n, error in errors if error is None]
+        if missing:
+            lost.append(f"{style.name(label)} at {', '.join(missing)}")
+    subtitle = f"normal logits of spread 3, against long double, lower is better · {_machine(document)}"
+    figure = _lines(f"{operation} of {element}s: largest error", subtitle, series, "largest error in ULP")
+    if figure is not None and lost:
+        figure.axes[0].annotate(f"NaN, and so not drawn: {'; '.join(lost)}", (0, 0), xytext=(0, -58), fontsize=11.5,
+                                xycoords="axes fraction", textcoords="offset points", annotation_clip=False)
     if figure is not None:
         axes = figure.axes[0]
         axes.yaxis.set_major_locator(LogLocator(base=10, numticks=20))
@@ -218,20 +230,43 @@ def by_architecture(document, operation="softmax", element="float"):
         elif (contender["kind"] == "xsoftmax" and not contender["regime"] and label != "xsoftmax by row") \
                 or label in ("xsimd loop", "reference", "bare exp", "memcpy"):
             series[label] = document.rows(operation, element, label)
-    return _lines(f"{operation} of {element}s by instruction set", f"one row, lower is better · {_machine(document)}",
+    return _lines(f"{operation} of {element}s by instruction set", f"one row, lower is better · {_processor(document)}",
                   series, "ns per element")
 
 
-def by_sweep(document, operation="softmax", element="float"):
+def _sweeps(document, operation, element, architecture):
+    """Of one instruction set: the label of what the library chooses, and those of the sweeps by their names."""
+    chosen, sweeps = None, {}
+    for label in document.labels(operation, element):
+        contender = document.contenders[label]
+        if contender["architecture"] != architecture:
+            continue
+        if contender["regime"]:
+            sweeps[f"xsoftmax {contender['regime']}"] = label
+        elif tables.is_chosen_by_library(document, label):
+            chosen = label
+    return chosen, sweeps
+
+
+def _default_architecture(document):
+    return document.contenders["xsoftmax"]["architecture"]
+
+
+def by_sweep(document, operation="softmax", element="float", architecture=None):
     """Each sweep at every length that it accepts, and what the library chooses."""
     if document is None or not document.has(operation, element):
         return None
-    series = {label: document.rows(operation, element, label) for label in document.labels(operation, element)
-              if document.contenders[label]["regime"] or label in ("xsoftmax", "bare exp", "memcpy")}
-    if len(series) < 4:
+    architecture = architecture or _default_architecture(document)
+    chosen, sweeps = _sweeps(document, operation, element, architecture)
+    series = {name: document.rows(operation, element, label) for name, label in sweeps.items()}
+    series = {name: points for name, points in series.items() if points}
+    if chosen is None or len(series) < 2:
         return None
-    return _lines(f"{operation} of {element}s by sweep",
-                  f"one row; xsoftmax is what the library chooses; lower is better · {_machine(document)}", series,
+    series["xsoftmax"] = document.rows(operation, element, chosen)
+    if architecture == _default_architecture(document):
+        series |= {label: document.rows(operation, element, label) for label in ("bare exp", "memcpy")}
+    return _lines(f"{operation} of {element}s by sweep, {architecture}",
+                  f"one row; xsoftmax is what the library chooses; lower is better · {_processor(document)}", series,
                   "ns per element")
 
 
@@ -257,35 +292,69 @@ def functions(document, element="float"):
     return figure
 
 
-def batches(document, operation="softmax", element="float"):
-    """How many times as long as this library everybody takes, by shape."""
-    if document is None or not document.batches(operation, element):
-        return None
-    shapes = document.batches(operation, element)
-    labels = [label for label in style.sort(_libraries(document, operation, element)) if label != "xsoftmax"]
-    labels = [label for label in labels if document.ns(operation, element, label, shapes[0]) is not None]
-    if not labels:
-        return None
-    figure, axes = plt.subplots(figsize=(max(11, 4 + 1.25 * len(shapes)), 1.8 + 0.5 * len(labels)))
-    _titles(axes, "Batches: how many times as long as xsoftmax",
-            f"{operation} of {element}s, one call, one thread; rows × columns · {_machine(document)}", above=22,
-            left=0.01)
-    ratios = [[document.ns(operation, element, label, shape) / document.ns(operation, element, "xsoftmax", shape)
-               for shape in shapes] for label in labels]
+def _ratio(document, operation, element, label, ours, shape):
+    """How many times as long as ours; NaN where either was not measured."""
+    theirs, least = (document.ns(operation, element, who, shape) for who in (label, ours))
+    return math.nan if theirs is None or least is None else theirs / least
+
+
+def _heat(title, subtitle, names, shapes, ratios, digits=1):
+    """ratios: a row for each name, a column for each shape; NaN is left blank."""
+    figure, axes = plt.subplots(figsize=(max(11, 4 + 1.25 * len(shapes)), 1.8 + 0.5 * len(names)))
+    _titles(axes, title, subtitle, above=22, left=0.01)
     # Light where nobody would notice, dark where one would.
     axes.imshow(ratios, aspect="auto", cmap="cividis_r", norm=matplotlib.colors.LogNorm(vmin=0.8, vmax=30))
     for y, row in enumerate(ratios):
         for x, ratio in enumerate(row):
-            axes.text(x, y, f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}", ha="center", va="center",
-                      color="white" if ratio > 5 else "black", fontsize=12)
+            if not math.isnan(ratio):
+                axes.text(x, y, f"{ratio:.{digits}f}" if ratio < 100 else f"{ratio:.0f}", ha="center", va="center",
+                          color="white" if ratio > 5 else "black", fontsize=12)
     axes.set_xticks(range(len(shapes)), [f"{rows}×{columns}" for rows, columns in shapes], fontsize=12)
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(labels)), [style.name(label) for label in labels])
+    axes.set_yticks(range(len(names)), names)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     for side in axes.spines.values():
         side.set_visible(False)
     return figure
+
+
+def batches(document, operation="softmax", element="float"):
+    """How many times as long as this library everybody takes, by shape."""
+    if document is None or not document.batches(operation, element):
+        return None
+    shapes = document.batches(operation, element)
+    ratios = {label: [_ratio(document, operation, element, label, "xsoftmax", shape) for shape in shapes]
+              for label in style.sort(_libraries(document, operation, element)) if label != "xsoftmax"}
+    ratios = {label: row for label, row in ratios.items() if not all(map(math.isnan, row))}
+    if not ratios:
+        return None
+    return _heat("Batches: how many times as long as xsoftmax",
+                 f"{operation} of {element}s, one call, one thread; rows × columns · {_machine(document)}",
+                 [style.name(label) for label in ratios], shapes, list(ratios.values()))
+
+
+def batches_by_sweep(document, operation="softmax", element="float", architecture=None):
+    """The same of the sweeps for many rows, against what the library chooses."""
+    if document is None or not document.has(operation, element):
+        return None
+    architecture = architecture or _default_architecture(document)
+    shapes = document.batches(operation, element)
+    chosen, sweeps = _sweeps(document, operation, element, architecture)
+    others = dict(sweeps)
+    if architecture == _default_architecture(document):
+        others["xsoftmax by row"] = "xsoftmax by row"
+    ratios = {name: [_ratio(document, operation, element, label, chosen, shape) for shape in shapes]
+              for name, label in others.items()}
+    ratios = {name: row for name, row in ratios.items() if not all(map(math.isnan, row))}
+    if len(ratios) < 2:
+        return None
+    measured = [i for i in range(len(shapes)) if not all(math.isnan(row[i]) for row in ratios.values())]
+    names = [name.removeprefix("xsoftmax ").replace("by row", "a call for each row") for name in ratios]
+    return _heat(f"Batches by sweep, {architecture}: how many times as long as what the library chooses",
+                 f"{operation} of {element}s, one call; rows × columns; blank where a sweep does not take the shape · "
+                 + _processor(document),
+                 names, [shapes[i] for i in measured], [[row[i] for i in measured] for row in ratios.values()], digits=2)
 
 
 def error_and_time(libraries, accuracy, n=4096):
@@ -316,6 +385,17 @@ def error_and_time(libraries, accuracy, n=4096):
     return figure
 
 
+def sweeps_of_other_architectures(document):
+    if document is None or "xsoftmax" not in document.contenders:
+        return {}
+    plots = {}
+    others = {contender["architecture"] for contender in document.contenders.values() if contender["regime"]}
+    for architecture in sorted(others - {_default_architecture(document)}):
+        plots[f"kernels-by-sweep-{architecture}"] = by_sweep(document, architecture=architecture)
+        plots[f"batches-by-sweep-{architecture}"] = batches_by_sweep(document, architecture=architecture)
+    return plots
+
+
 def all_plots(report):
     """File names and figures, the most telling first."""
     plots = {
@@ -329,6 +409,8 @@ def all_plots(report):
         "kernels-by-architecture": by_architecture(report.kernels),
         "kernels-by-architecture-double": by_architecture(report.kernels, element="double"),
         "kernels-by-sweep": by_sweep(report.kernels),
+        "batches-by-sweep": batches_by_sweep(report.kernels),
+        **sweeps_of_other_architectures(report.kernels),
         "functions": functions(report.kernels),
         "time-by-library-log_softmax": time_by_library(report.libraries, "log_softmax"),
         "time-by-library-double": time_by_library(report.libraries, "softmax", "double"),

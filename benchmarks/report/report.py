@@ -22,16 +22,31 @@ _BLOCK = re.compile(r"(<!-- report: (\S+) -->\n).*?(<!-- end of report -->)", re
 _LINK = re.compile(r"\]\(((?:[\w./-]+/)?([\w-]+)\.svg)\)")
 
 
+def _has_sweeps(report):
+    """Files of before there were sweeps by name have none."""
+    return report.kernels is None or any(c["regime"] for c in report.kernels.contenders.values())
+
+
 def _machine(report):
     machine = report.machine
+    age = "" if _has_sweeps(report) else (" These figures are older than some of the sweeps: the command below gives those "
+                                          "of the code at hand.")
     dates = sorted({document.date[:10] for document in report.documents})
     return (f"{machine['CPU']}; {machine['compiler']} {machine['flags']}; xsimd {machine['xsimd']}; one thread; "
-            f"{dates[-1]}.")
+            f"{dates[-1]}.{age}")
+
+
+def _sweeps(report):
+    if not _has_sweeps(report):
+        return "Not in the present files."
+    return ("![Kernels by sweep](benchmarks/results/kernels-by-sweep.svg)\n\n"
+            "![Batches by sweep](benchmarks/results/batches-by-sweep.svg)")
 
 
 def rewrite(text, report):
     texts = {name: table.markdown() for name, (_, table) in tables.all_tables(report).items()}
     texts["machine"] = _machine(report)
+    texts["sweeps"] = _sweeps(report)
 
     def block(match):
         name = match.group(2)

@@ -1,7 +1,6 @@
 """What the programs of benchmarks wrote: results by operation, type, shape and contender."""
 
 import json
-from collections import defaultdict
 
 
 def shape_name(entry):
@@ -30,27 +29,38 @@ class Document:
         self.edges = data.get("edges", [])
 
         # (operation, type) -> contender -> shape -> entry
-        self._by_block = defaultdict(lambda: defaultdict(dict))
+        self._by_block = {}
         for entry in self.speed:
-            block = self._by_block[entry["operation"], entry["type"]]
-            block[entry["contender"]][entry["rows"], entry["columns"], entry["inner"]] = entry
+            block = self._by_block.setdefault((entry["operation"], entry["type"]), {})
+            shapes = block.setdefault(entry["contender"], {})
+            shapes[entry["rows"], entry["columns"], entry["inner"]] = entry
 
     def has(self, operation, element="float"):
         return (operation, element) in self._by_block
 
     def labels(self, operation, element="float"):
         """Contenders with results, in the file's order."""
-        block = self._by_block[operation, element]
+        block = self._by_block.get((operation, element), {})
         return [label for label in self.contenders if label in block]
 
     def kind(self, label):
         return self.contenders[label]["kind"]
 
+    def _shapes(self, operation, element, label):
+        return self._by_block.get((operation, element), {}).get(label, {})
+
+    def _entry(self, operation, element, label, shape):
+        return self._shapes(operation, element, label).get(shape if len(shape) == 3 else (*shape, 1))
+
     def ns(self, operation, element, label, shape):
         """Nanoseconds of a call; None where it was not measured."""
-        shape = shape if len(shape) == 3 else (*shape, 1)
-        entry = self._by_block[operation, element].get(label, {}).get(shape)
+        entry = self._entry(operation, element, label, shape)
         return None if entry is None else entry["ns"]
+
+    def is_disturbed(self, operation, element, label, shape):
+        """Is the figure not to be trusted?"""
+        entry = self._entry(operation, element, label, shape)
+        return entry is not None and entry["disturbed"]
 
     def ns_per_element(self, operation, element, label, shape):
         ns = self.ns(operation, element, label, shape)
@@ -62,7 +72,7 @@ class Document:
     def rows(self, operation, element, label):
         """Lengths of single rows and their nanoseconds an element."""
         return [(shape[1], entry["ns"] / shape[1])
-                for shape, entry in sorted(self._by_block[operation, element].get(label, {}).items())
+                for shape, entry in sorted(self._shapes(operation, element, label).items())
                 if shape[0] == 1 and shape[2] == 1]
 
     def batches(self, operation, element="float"):
@@ -73,25 +83,26 @@ class Document:
                 shapes[entry["rows"], entry["columns"]] = None
         return list(shapes)
 
-    def errors(self, operation, element, label, distribution=None):
-        """Lengths and the largest error in ULP; None where a result is NaN that should not be."""
+    def errors(self, operation, element, label, distribution=None, which="max_ulp"):
+        """Lengths and the largest error in ULP, or the largest of the mean errors ("mean_ulp"); None where a result is NaN
+        that should not be."""
         lengths = {}
         for entry in self.accuracy:
             if (entry["operation"], entry["type"], entry["contender"]) != (operation, element, label):
                 continue
-            errors = [error for name, error in zip(self.distributions, entry["max_ulp"])
+            errors = [error for name, error in zip(self.distributions, entry[which])
                       if error is not None and distribution in (None, name)]
             if errors:
                 lengths[entry["columns"]] = None if "NaN" in errors else max(errors)
         return sorted(lengths.items())
 
-    def errors_at(self, operation, element, label, n):
-        """The largest error by distribution at one length."""
+    def errors_at(self, operation, element, label, n, which="max_ulp"):
+        """The same by distribution at one length."""
         for entry in self.accuracy:
             if (entry["operation"], entry["type"], entry["contender"], entry["columns"]) == (operation, element, label,
                                                                                             n):
                 return {name: None if error == "NaN" else error
-                        for name, error in zip(self.distributions, entry["max_ulp"]) if error is not None}
+                        for name, error in zip(self.distributions, entry[which]) if error is not None}
         return {}
 
 
@@ -100,6 +111,10 @@ class Report:
 
     def __init__(self, paths):
         self.documents = [Document(path) for path in paths]
+        for document in self.documents[1:]:
+            different = [name for name in document.machine if document.machine[name] != self.machine.get(name)]
+            if different:
+                raise SystemExit(f"{document.path}: another {' and '.join(different)} than {self.documents[0].path}")
         by_question = {document.question: document for document in self.documents}
         self.kernels = by_question.get("kernels")
         self.libraries = by_question.get("libraries")

@@ -14,26 +14,37 @@ _LOOKS = {
     "xsimd loop": ("#332288", "<"),
     "reference": ("#555555", "p"),
     "reference -Ofast": ("#999999", ">"),
-    "xsoftmax dispatch": ("#56B4E9", "P"),
-    "xsoftmax avx512": ("#D55E00", "o"),
-    "xsoftmax avx2": ("#0072B2", "s"),
-    "xsoftmax sse2": ("#009E73", "^"),
-    "xsoftmax short_row": ("#56B4E9", "v"),
-    "xsoftmax two_pass": ("#0072B2", "s"),
-    "xsoftmax three_pass": ("#009E73", "^"),
-    "xsoftmax three_pass_in_double": ("#CC79A7", "D"),
-    "xsoftmax neon64": ("#CC79A7", "D"),
-    "xsoftmax sve": ("#882255", "X"),
 }
-_OTHERS = ["#117733", "#44AA99", "#AA4499", "#661100", "#6699CC", "#888888"]
+
+# Of this library's kernels, in plots of their own: by instruction set, then by sweep.
+_KERNELS = {
+    "dispatch": ("#E69F00", "*"),
+    "avx512": ("#D55E00", "o"),
+    "avx2": ("#0072B2", "s"),
+    "sse2": ("#009E73", "^"),
+    "neon64": ("#CC79A7", "D"),
+    "sve128": ("#44AA99", "P"),
+    "sve256": ("#882255", "X"),
+    "sve512": ("#117733", "v"),
+    "scalar": ("#AA4499", "h"),
+    "short_row": ("#56B4E9", "v"),
+    "two_pass": ("#0072B2", "s"),
+    "three_pass": ("#009E73", "^"),
+    "three_pass_in_double": ("#CC79A7", "D"),
+    "short_rows": ("#56B4E9", "v"),
+    "overlapped_rows": ("#0072B2", "s"),
+    "rows_by_scratch": ("#009E73", "^"),
+}
+_OTHER = ("#661100", "8")
 
 _LIMITS = {
     "bare exp": ("#000000", (0, (1, 1))),
     "memcpy": ("#000000", (0, (5, 2))),
     "streaming copy": ("#000000", (0, (5, 1, 1, 1))),
+    "streaming sum": ("#000000", (0, (2, 2))),
 }
 
-ORDER = list(_LOOKS)
+ORDER = list(_LOOKS) + list(_KERNELS)
 
 # Said in words where nobody knows the short name.
 NAMES = {
@@ -45,6 +56,7 @@ NAMES = {
     "bare exp": "limit: exp alone",
     "memcpy": "limit: memcpy",
     "streaming copy": "limit: streaming copy",
+    "streaming sum": "limit: streaming sum of two",
 }
 
 
@@ -52,12 +64,17 @@ def name(label):
     return NAMES.get(label, label)
 
 
+def _kernel(label):
+    """The sweep, or else the instruction set, of "xsoftmax avx2 two_pass"."""
+    return label.split()[-1]
+
+
+def _look(label):
+    return _LOOKS.get(label) or _KERNELS.get(_kernel(label), _OTHER)
+
+
 def colour(label):
-    if label in _LOOKS:
-        return _LOOKS[label][0]
-    if label in _LIMITS:
-        return _LIMITS[label][0]
-    return _OTHERS[sum(map(ord, label)) % len(_OTHERS)]
+    return _LIMITS[label][0] if label in _LIMITS else _look(label)[0]
 
 
 def fill(label):
@@ -70,11 +87,10 @@ def line(label):
     if label in _LIMITS:
         return {"color": _LIMITS[label][0], "linestyle": _LIMITS[label][1], "linewidth": 1.3, "zorder": 1,
                 "marker": ".", "markersize": 4}
-    mark = _LOOKS.get(label, ("", "."))[1]
     ours = label == "xsoftmax"
     return {
         "color": colour(label),
-        "marker": mark,
+        "marker": _look(label)[1],
         "markersize": 7 if ours else 5.5,
         "linewidth": 3 if ours else 1.5,
         "zorder": 5 if ours else 3,
@@ -86,5 +102,6 @@ def sort(labels):
     def key(label):
         if label in _LIMITS:
             return 2, list(_LIMITS).index(label), label
-        return (0, ORDER.index(label), label) if label in ORDER else (1, 0, label)
+        known = label if label in _LOOKS else _kernel(label)
+        return (0, ORDER.index(known), label) if known in ORDER else (1, 0, label)
     return sorted(labels, key=key)

@@ -15,6 +15,24 @@ FUNCTIONS = {
     "cross_entropy_targets_gradient": "gradient by target probabilities",
 }
 
+# Along the last axis, or the middle one of three.
+BATCH_FUNCTIONS = {
+    "softmax": "`softmax`",
+    "log_softmax": "`log_softmax`",
+    "log_sum_exp": "`log_sum_exp`",
+    "cross_entropy": "`softmax_cross_entropy`, classes",
+    "cross_entropy_gradient": "the same, and its gradient",
+    "smoothed_gradient": "with label smoothing",
+    "z_loss_gradient": "with z_loss",
+    "cross_entropy_targets_gradient": "target probabilities, and the gradient",
+    "softmax_backward": "`softmax_backward`",
+    "log_softmax_backward": "`log_softmax_backward`",
+    "causal_softmax": "`masked_softmax`, causal",
+    "padded_softmax": "`masked_softmax`, lengths",
+    "kept_softmax": "`masked_softmax`, bytes",
+    "biased_softmax": "`masked_softmax`, bias",
+}
+
 
 class Table:
     def __init__(self, header, rows, strong=()):
@@ -45,10 +63,18 @@ def time(ns):
     return f"{ns:.3f}" if ns < 1 else f"{ns:.2f}" if ns < 10 else f"{ns:.1f}" if ns < 100 else f"{ns:.0f}"
 
 
+def _cell(document, operation, element, label, shape):
+    """ns an element, and ~ where that is disturbed."""
+    mark = "~" if document.is_disturbed(operation, element, label, shape) else ""
+    return time(document.ns_per_element(operation, element, label, shape)) + mark
+
+
 def error(ulp, missing="–"):
     if ulp is None:
         return missing
-    return f"{ulp:.2f}" if ulp < 10 else f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+0", "e")
+    if ulp < 10:
+        return f"{ulp:.3f}" if ulp < 0.1 else f"{ulp:.2f}"
+    return f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+0", "e")
 
 
 def length(n):
@@ -66,7 +92,7 @@ def times_by_library(document, operation="softmax", element="float"):
     """ns an element, one row."""
     labels = _library_labels(document, operation, element, True)
     lengths = [n for n in LENGTHS if document.ns(operation, element, "xsoftmax", (1, n)) is not None]
-    rows = [[style.name(label)] + [time(document.ns_per_element(operation, element, label, (1, n))) for n in lengths]
+    rows = [[style.name(label)] + [_cell(document, operation, element, label, (1, n)) for n in lengths]
             for label in labels]
     return Table(["ns per element, row of"] + [length(n) for n in lengths], rows, ("xsoftmax",))
 
@@ -74,7 +100,7 @@ def times_by_library(document, operation="softmax", element="float"):
 def batches_by_library(document, operation="softmax", element="float"):
     labels = _library_labels(document, operation, element, True)
     shapes = document.batches(operation, element)
-    rows = [[style.name(label)] + [time(document.ns_per_element(operation, element, label, shape)) for shape in shapes]
+    rows = [[style.name(label)] + [_cell(document, operation, element, label, shape) for shape in shapes]
             for label in labels]
     return Table(["ns per element"] + [f"{r}×{c}" for r, c in shapes], rows, ("xsoftmax",))
 
@@ -85,18 +111,25 @@ def margins(document):
     for shape in [(1, n) for n in LENGTHS] + document.batches("softmax"):
         times = {label: document.ns_per_element("softmax", "float", label, shape)
                  for label in document.labels("softmax") if label == "xsoftmax" or document.kind(label) == "peer"}
-        ours = times.pop("xsoftmax", None)
         times = {label: ns for label, ns in times.items() if ns is not None}
+        ours = times.pop("xsoftmax", None)
         if ours is None or not times:
             continue
         fastest = min(times, key=times.get)
+        cells = [_cell(document, "softmax", "float", label, shape) for label in ("xsoftmax", fastest)]
+        mark = "~" if any(cell.endswith("~") for cell in cells) else ""
         name = f"a row of {length(shape[1])}" if shape[0] == 1 else f"{shape[0]}×{shape[1]}"
-        rows.append([name, time(ours), time(times[fastest]), f"{times[fastest] / ours:.2f}", style.name(fastest)])
+        rows.append([name, *cells, f"{times[fastest] / ours:.2f}{mark}", style.name(fastest)])
     return Table(["softmax of floats", "xsoftmax: ns per element", "fastest other", "times as fast", "which it is"], rows)
+
+
+def _lengths(document, operation, element):
+    return [n for n in LENGTHS if document.ns(operation, element, "xsoftmax", (1, n)) is not None]
 
 
 def kernels(document, element="float"):
     """This library by instruction set, one row."""
+    lengths = _lengths(document, "softmax", element)
     rows = []
     for label in document.labels("softmax", element):
         contender = document.contenders[label]
@@ -105,20 +138,77 @@ def kernels(document, element="float"):
             name = style.name(label)
             if label == "xsoftmax":
                 name += " " + contender["architecture"]
-            rows.append([name] + [time(document.ns_per_element("softmax", element, label, (1, n))) for n in LENGTHS
-                                  if document.ns("softmax", element, "xsoftmax", (1, n)) is not None])
-    lengths = [n for n in LENGTHS if document.ns("softmax", element, "xsoftmax", (1, n)) is not None]
+            rows.append([name] + [_cell(document, "softmax", element, label, (1, n)) for n in lengths])
     return Table([f"ns per element, {element}, row of"] + [length(n) for n in lengths], rows)
 
 
+def sweeps(document, element="float"):
+    """Each sweep at each length that it accepts, beside what the library chooses."""
+    lengths = _lengths(document, "softmax", element)
+    return _sweeps(document, element, [(1, n) for n in lengths], f"ns per element, {element}, row of",
+                   [length(n) for n in lengths])
+
+
+def batch_sweeps(document, element="float"):
+    shapes = document.batches("softmax", element)
+    return _sweeps(document, element, shapes, f"ns per element, {element}", [f"{r}×{c}" for r, c in shapes])
+
+
+def _sweeps(document, element, shapes, corner, header):
+    rows = []
+    chosen = {document.contenders[label]["architecture"]: label for label in document.labels("softmax", element)
+              if is_chosen_by_library(document, label)}
+    for architecture, label in chosen.items():
+        labels = [label] + [other for other in document.labels("softmax", element)
+                            if document.contenders[other]["regime"]
+                            and document.contenders[other]["architecture"] == architecture]
+        for other in labels:
+            cells = [_cell(document, "softmax", element, other, shape) for shape in shapes]
+            if any(cell != "–" for cell in cells):
+                rows.append([f"{architecture}: {document.contenders[other]['regime'] or 'as chosen'}"] + cells)
+    return Table([corner] + header, rows, [f"{architecture}: as chosen" for architecture in chosen])
+
+
+def is_chosen_by_library(document, label):
+    """Is it this library with a sweep of its own choice, for one instruction set?"""
+    contender = document.contenders[label]
+    return (contender["kind"] == "xsoftmax" and not contender["regime"]
+            and label not in ("xsoftmax by row", "xsoftmax dispatch"))
+
+
 def functions(document, element="float"):
-    lengths = [n for n in LENGTHS if document.ns("log_softmax", element, "xsoftmax", (1, n)) is not None]
+    lengths = _lengths(document, "log_softmax", element)
     rows = []
     for operation, name in FUNCTIONS.items():
         rows.append([name.replace("its gradient", "the same, and its gradient")
                      .replace("gradient by target probabilities", "target probabilities, and the gradient")] +
-                    [time(document.ns_per_element(operation, element, "xsoftmax", (1, n))) for n in lengths])
+                    [_cell(document, operation, element, "xsoftmax", (1, n)) for n in lengths])
     return Table([f"ns per element, {element}, row of"] + [length(n) for n in lengths], rows)
+
+
+def batch_functions(document, element="float"):
+    """Everything that takes many rows, at the shapes where it was measured."""
+    rows = []
+    for operation, name in BATCH_FUNCTIONS.items():
+        shapes = {}
+        for entry in document.speed:
+            if (entry["operation"], entry["type"], entry["contender"]) == (operation, element, "xsoftmax") \
+                    and entry["rows"] > 1:
+                shapes[entry["rows"], entry["columns"], entry["inner"]] = None
+        for shape in shapes:
+            # Not the shapes of softmax's own table, but for those of the losses.
+            if shape[2] == 1 and operation in ("softmax", "log_softmax") \
+                    and document.ns("cross_entropy_gradient", element, "xsoftmax", shape) is None:
+                continue
+            copies = [label for label in ("memcpy", "streaming copy", "streaming sum")
+                      if document.ns(operation, element, label, shape) is not None]
+            fastest = min(copies, key=lambda label: document.ns(operation, element, label, shape), default=None)
+            extents = "×".join(str(extent) for extent in (shape if shape[2] != 1 else shape[:2]))
+            rows.append([f"{name}, {extents}"] +
+                        [_cell(document, operation, element, label, shape) if label else "–"
+                         for label in ("xsoftmax", "xsimd loop", "bare exp", fastest)])
+    return Table([f"ns per element, {element}", "xsoftmax", style.name("xsimd loop"), style.name("bare exp"),
+                  "limit: the fastest copy"], rows)
 
 
 def row_groups(document):
@@ -130,30 +220,38 @@ def row_groups(document):
             apart = document.ns("softmax", element, "xsoftmax by row", shape)
             if together is None or apart is None or shape[1] > 256:
                 continue
-            rows.append([f"{shape[0]}×{shape[1]} {element}", time(together / shape[0]), time(apart / shape[0]),
-                         f"{apart / together:.2f}"])
+            marks = ["~" if document.is_disturbed("softmax", element, label, shape) else ""
+                     for label in ("xsoftmax", "xsoftmax by row")]
+            rows.append([f"{shape[0]}×{shape[1]} {element}", time(together / shape[0]) + marks[0],
+                         time(apart / shape[0]) + marks[1], f"{apart / together:.2f}{max(marks)}"])
     return Table(["rows × columns", "in one call: ns/row", "one at a time: ns/row", "times as fast"], rows)
 
 
-def errors_by_library(document, operation="softmax", element="float"):
-    labels = [label for label, contender in document.contenders.items()
-              if label == "xsoftmax" or contender["kind"] == "peer"]
-    worst = {label: dict(document.errors(operation, element, label, "normal, spread 3"))
-             for label in style.sort(labels)}
-    worst = {label: errors for label, errors in worst.items() if errors}
-    lengths = [n for n in LENGTHS if n in worst["xsoftmax"]]
-    rows = [[style.name(label)] + [error(errors.get(n), "NaN") for n in lengths] for label, errors in worst.items()]
-    return Table([f"largest error in ULP, {element}, row of"] + [length(n) for n in lengths], rows, ("xsoftmax",))
+def _judged(document):
+    return style.sort(label for label, contender in document.contenders.items()
+                      if label == "xsoftmax" or contender["kind"] == "peer")
 
 
-def errors_by_distribution(document, operation="softmax", element="float", n=1000):
-    labels = [label for label, contender in document.contenders.items()
-              if label == "xsoftmax" or contender["kind"] == "peer"]
-    worst = {label: document.errors_at(operation, element, label, n) for label in style.sort(labels)}
-    worst = {label: errors for label, errors in worst.items() if errors}
-    rows = [[distribution] + [error(errors.get(distribution), "NaN") for errors in worst.values()]
+_OF_ERRORS = {"max_ulp": "largest error in ULP", "mean_ulp": "mean error in ULP"}
+
+
+def errors_by_library(document, operation="softmax", element="float", which="max_ulp"):
+    found = {label: dict(document.errors(operation, element, label, "normal, spread 3", which))
+             for label in _judged(document)}
+    found = {label: errors for label, errors in found.items() if errors}
+    lengths = [n for n in LENGTHS if n in found.get("xsoftmax", {})]
+    rows = [[style.name(label)] + [error(errors[n], "NaN") if n in errors else "–" for n in lengths]
+            for label, errors in found.items()]
+    return Table([f"{_OF_ERRORS[which]}, {element}, row of"] + [length(n) for n in lengths], rows, ("xsoftmax",))
+
+
+def errors_by_distribution(document, operation="softmax", element="float", n=1000, which="max_ulp"):
+    found = {label: document.errors_at(operation, element, label, n, which) for label in _judged(document)}
+    found = {label: errors for label, errors in found.items() if errors}
+    rows = [[distribution] + [error(errors[distribution], "NaN") if distribution in errors else "–"
+                              for errors in found.values()]
             for distribution in document.distributions]
-    return Table([f"largest error in ULP, {element}, row of {n}"] + [style.name(label) for label in worst], rows)
+    return Table([f"{_OF_ERRORS[which]}, {element}, row of {n}"] + [style.name(label) for label in found], rows)
 
 
 def errors_of_kernels(document):
@@ -175,9 +273,7 @@ def errors_of_kernels(document):
 
 def edges(document):
     """Who does what at the edges: contenders across."""
-    labels = [label for label, contender in document.contenders.items()
-              if label == "xsoftmax" or contender["kind"] == "peer"]
-    labels = [label for label in style.sort(labels) if any(e["contender"] == label for e in document.edges)]
+    labels = [label for label in _judged(document) if any(e["contender"] == label for e in document.edges)]
     cases = list(dict.fromkeys(e["case"] for e in document.edges))
     results = {(e["case"], e["contender"]): e["result"] for e in document.edges}
     rows = [[style.name(label)] + [results.get((case, label), "–") for case in cases] for label in labels]
@@ -213,8 +309,13 @@ def all_tables(report):
         tables["errors-by-library"] = "Largest error of softmax", errors_by_library(report.accuracy)
         tables["errors-by-library-log_softmax"] = "Largest error of log_softmax", errors_by_library(report.accuracy,
                                                                                                     "log_softmax")
+        tables["mean-errors-by-library"] = "Mean error of softmax", errors_by_library(report.accuracy, which="mean_ulp")
+        tables["mean-errors-by-library-log_softmax"] = (
+            "Mean error of log_softmax", errors_by_library(report.accuracy, "log_softmax", which="mean_ulp"))
         tables["errors-by-distribution"] = ("Largest error of softmax by distribution of the logits",
                                             errors_by_distribution(report.accuracy))
+        tables["mean-errors-by-distribution"] = ("Mean error of softmax by distribution of the logits",
+                                                 errors_by_distribution(report.accuracy, which="mean_ulp"))
         tables["errors-of-kernels"] = ("Largest error of each function, all lengths and distributions",
                                        errors_of_kernels(report.accuracy))
         tables["edges"] = "Edges", edges(report.accuracy)
@@ -224,6 +325,13 @@ def all_tables(report):
                 tables[f"kernels-{element}"] = f"Softmax of {element}s by instruction set", kernels(report.kernels,
                                                                                                    element)
         tables["functions"] = "Every function", functions(report.kernels)
+        tables["batch-functions"] = "Every function of many rows", batch_functions(report.kernels)
+        for element in ("float", "double"):
+            if report.kernels.has("softmax", element):
+                tables[f"sweeps-{element}"] = f"Softmax of one row of {element}s by sweep", sweeps(report.kernels,
+                                                                                                  element)
+                tables[f"batch-sweeps-{element}"] = (f"Softmax of batches of {element}s by sweep",
+                                                     batch_sweeps(report.kernels, element))
         tables["row-groups"] = "Many short rows", row_groups(report.kernels)
     if report.libraries is not None:
         tables["libraries"] = "Versions", libraries(report.libraries)

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <limits>
 #include <string>
@@ -30,6 +31,15 @@ private:
     std::vector<measured_call>& group_;
 };
 
+/// Half as many, rounded up, of a call that takes longer than several repetitions of others: most of a run would be those.
+int repetitions_of(const call& what, const effort& how_much)
+{
+    const auto begin = std::chrono::steady_clock::now();
+    what();
+    const std::chrono::duration<double> once = std::chrono::steady_clock::now() - begin;
+    return once.count() > 5 * how_much.seconds ? (how_much.repetitions + 1) / 2 : how_much.repetitions;
+}
+
 void add_benchmark(const std::string& name, const call& what, const effort& how_much)
 {
     const auto run = [what](benchmark::State& state) {
@@ -42,7 +52,7 @@ void add_benchmark(const std::string& name, const call& what, const effort& how_
     benchmark::RegisterBenchmark(name.c_str(), run)
         ->MeasureProcessCPUTime()
         ->MinTime(how_much.seconds)
-        ->Repetitions(how_much.repetitions);
+        ->Repetitions(repetitions_of(what, how_much));
 }
 
 }  // namespace

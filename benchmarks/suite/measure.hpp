@@ -38,7 +38,7 @@ struct measured_call {
 
 struct effort {
     double seconds;   ///< of one repetition, at least
-    int repetitions;  ///< of each call
+    int repetitions;  ///< of each call; fewer of one that takes many times as long
     int attempts;     ///< how often a group is measured, at most, while any of it is disturbed
 };
 

@@ -13,7 +13,7 @@
 
 namespace benchmarks {
 
-/// To add one: a name here, a function in contenders/kernels.hpp, and whatever contenders have it.
+/// To add one: a name here, a function in contenders/kernels.cpp, and whatever contenders have it.
 enum class operation : std::size_t {
     softmax,
     log_softmax,
@@ -21,10 +21,15 @@ enum class operation : std::size_t {
     cross_entropy,                   ///< with class indices
     cross_entropy_gradient,          ///< and its gradient
     cross_entropy_targets_gradient,  ///< with target probabilities, and its gradient
+    smoothed_gradient,               ///< cross_entropy_gradient with label smoothing
+    z_loss_gradient,                 ///< and with z_loss
     softmax_backward,
     log_softmax_backward,
     causal_softmax,  ///< masked
-    exp_map          ///< exponentials alone, the least that softmax has to do
+    padded_softmax,  ///< masked by a length for each row
+    kept_softmax,    ///< masked by a byte for each element
+    biased_softmax,
+    exp_map  ///< exponentials alone, the least that softmax has to do
 };
 
 inline constexpr std::array operation_names = {"softmax",
@@ -33,11 +38,27 @@ inline constexpr std::array operation_names = {"softmax",
                                                "cross_entropy",
                                                "cross_entropy_gradient",
                                                "cross_entropy_targets_gradient",
+                                               "smoothed_gradient",
+                                               "z_loss_gradient",
                                                "softmax_backward",
                                                "log_softmax_backward",
                                                "causal_softmax",
+                                               "padded_softmax",
+                                               "kept_softmax",
+                                               "biased_softmax",
                                                "exp_map"};
 inline constexpr std::size_t operation_count = operation_names.size();
+
+constexpr bool is_backward(operation o)
+{
+    return o == operation::softmax_backward || o == operation::log_softmax_backward;
+}
+
+/// Does it read two arrays?
+constexpr bool has_second_operand(operation o)
+{
+    return is_backward(o) || o == operation::cross_entropy_targets_gradient || o == operation::biased_softmax;
+}
 
 inline const char* name_of(operation o) { return operation_names[static_cast<std::size_t>(o)]; }
 
@@ -64,9 +85,10 @@ template <class T>
 struct problem {
     benchmarks::operation operation;
     shape of;
-    const T* first;   ///< logits, or the forward pass's result
-    const T* second;  ///< target probabilities, or the gradient by the forward pass's result
-    const std::int64_t* classes;
+    const T* first;               ///< logits, or the forward pass's result
+    const T* second;              ///< target probabilities, the gradient by the forward pass's result, or a bias
+    const std::int64_t* classes;  ///< one for each row; or the rows' lengths
+    const unsigned char* keep;    ///< of kept_softmax: seven of eight elements
     T* output;
     T* values;  ///< one for each row
 };
@@ -77,19 +99,20 @@ class operands {
 public:
     operands(operation what, const shape& of) : what_(what), of_(of), first_(normal_logits<T>(of.elements()))
     {
-        const bool backward = what == operation::softmax_backward || what == operation::log_softmax_backward;
-        if (backward || what == operation::cross_entropy_targets_gradient)
-            second_ = random_probabilities<T>(of.elements(), of.columns);
-        if (backward) replace_by_forward_pass(first_, of.columns, what == operation::log_softmax_backward);
+        if (has_second_operand(what)) second_ = random_probabilities<T>(of.elements(), of.columns);
+        if (is_backward(what)) replace_by_forward_pass(first_, of.columns, what == operation::log_softmax_backward);
         output_.resize(of.elements());
         values_.resize(of.row_count());
         for (std::size_t r = 0; r < of.row_count(); ++r)
             classes_.push_back(static_cast<std::int64_t>((of.columns / 2 + r * 37) % of.columns));
+        if (what == operation::kept_softmax)
+            for (std::size_t i = 0; i < of.elements(); ++i) keep_.push_back(i % 8 != 5);
     }
 
     problem<T> view()
     {
-        return {what_, of_, first_.data(), second_.data(), classes_.data(), output_.data(), values_.data()};
+        return {what_,           of_,          first_.data(),  second_.data(),
+                classes_.data(), keep_.data(), output_.data(), values_.data()};
     }
 
     /// For other numbers than the made ones.
@@ -104,6 +127,7 @@ private:
     shape of_;
     aligned_vector<T> first_, second_, output_, values_;
     std::vector<std::int64_t> classes_;
+    std::vector<unsigned char> keep_;
 };
 
 }  // namespace benchmarks

@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <regex>
 #include <string>
 #include <string_view>
@@ -19,7 +19,7 @@
 namespace benchmarks {
 namespace {
 
-constexpr effort full_effort{0.006, 9, 2};
+constexpr effort full_effort{0.006, 7, 2};
 constexpr effort quick_effort{0.003, 7, 2};
 
 // The command line.
@@ -31,9 +31,20 @@ struct command_line {
     std::vector<char*> for_google_benchmark;
 };
 
-command_line parse(int argc, char** argv)
+/// In front, so that the user's own flags count: calls take turns in random order, and more than once.
+std::vector<char*> default_flags(bool table)
 {
     static std::string interleaving = interleaving_flag;
+    static std::string for_list[] = {"--benchmark_repetitions=5", "--benchmark_min_time=0.05",
+                                     "--benchmark_display_aggregates_only=true"};
+    std::vector<char*> flags{interleaving.data()};
+    if (!table)
+        for (std::string& flag : for_list) flags.push_back(flag.data());
+    return flags;
+}
+
+command_line parse(int argc, char** argv)
+{
     command_line result;
     for (int i = 0; i < argc; ++i) {
         const std::string_view argument = argv[i];
@@ -46,7 +57,8 @@ command_line parse(int argc, char** argv)
         else
             result.for_google_benchmark.push_back(argv[i]);
     }
-    if (result.table) result.for_google_benchmark.insert(result.for_google_benchmark.begin() + 1, interleaving.data());
+    const std::vector<char*> defaults = default_flags(result.table);
+    result.for_google_benchmark.insert(result.for_google_benchmark.begin() + 1, defaults.begin(), defaults.end());
     return result;
 }
 
@@ -184,38 +196,48 @@ void run_alone(benchmark::State& state, const contender& who, operation what, co
 {
     operands<T> memory(what, s);
     const call measured = who.prepare(memory.view());
+    if (!measured) {
+        state.SkipWithError("cannot be prepared again");
+        return;
+    }
+    // The whole process' time, as in the table. Google Benchmark's own would be named, at the end where shapes are looked for.
+    const std::clock_t begin = std::clock();
     for (auto _ : state) {
         measured();
         benchmark::ClobberMemory();
     }
-    const auto elements = static_cast<std::int64_t>(s.elements());
-    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * elements);
-    // Google Benchmark prints it with its unit: 0.3ns.
-    state.counters["per_element"] = benchmark::Counter(
-        static_cast<double>(elements), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+    const double nanoseconds = 1e9 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+    state.counters["ns_per_element"] =
+        benchmark::Counter(nanoseconds / static_cast<double>(s.elements()), benchmark::Counter::kAvgIterations);
 }
 
 template <class T>
-void list(const block& b, const contender& who)
+void list(const suite& all, const block& b, const name_filter& filter)
 {
-    // Whether somebody has an operation does not depend on the lengths.
-    const shape least{std::min<std::size_t>(b.shapes.front().rows, 2), 8, b.shapes.front().inner};
-    operands<T> memory(b.operation, least);
-    if (!who.prepare(memory.view())) return;
-    for (const shape& s : b.shapes)
-        benchmark::RegisterBenchmark(
-            benchmark_name(b, who, s).c_str(),
-            [&who, what = b.operation, s](benchmark::State& state) { run_alone<T>(state, who, what, s); });
+    for (const shape& s : b.shapes) {
+        std::vector<const contender*> named;
+        for (const contender& who : all.contenders)
+            if (filter.lets_through(benchmark_name(b, who, s))) named.push_back(&who);
+        if (named.empty()) continue;  // making the memory of all shapes takes seconds
+        operands<T> memory(b.operation, s);
+        for (const contender* who : named) {
+            if (!who->prepare(memory.view())) continue;
+            const auto run = [who, what = b.operation, s](benchmark::State& state) {
+                run_alone<T>(state, *who, what, s);
+            };
+            benchmark::RegisterBenchmark(benchmark_name(b, *who, s).c_str(), run);
+        }
+    }
 }
 
 int run_list(const suite& all)
 {
+    const name_filter filter(benchmark::GetBenchmarkFilter());
     for (const block& b : all.full)
-        for (const contender& who : all.contenders)
-            if (b.of_double)
-                list<double>(b, who);
-            else
-                list<float>(b, who);
+        if (b.of_double)
+            list<double>(all, b, filter);
+        else
+            list<float>(all, b, filter);
     benchmark::RunSpecifiedBenchmarks();
     return 0;
 }

@@ -2,7 +2,8 @@
 
 /// A program of benchmarks: blocks of operations and shapes, over contenders.
 ///
-///     PROGRAM [flags of Google Benchmark]            its list, by Google Benchmark; see --help
+///     PROGRAM [flags of Google Benchmark]            its list, by Google Benchmark; see --help. Interleaved, and 5
+///                                                    repetitions of 0.05 s, unless the flags say otherwise
 ///     PROGRAM --table [--quick] [--json=FILE]        tables for people; all calls of a column take turns
 ///
 /// --benchmark_filter=REGEX selects in both: names are operation/type/contender/shape.
