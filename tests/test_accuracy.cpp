@@ -141,7 +141,7 @@ void check_lengths(const std::vector<std::size_t>& lengths, const std::vector<do
 std::vector<std::size_t> lengths_to(std::size_t last)
 {
     std::vector<std::size_t> lengths;
-    for (std::size_t n = 1; n <= last; ++n) lengths.push_back(n);
+    for (std::size_t n = 1; n <= last; n += logits::next_length) lengths.push_back(n);
     return lengths;
 }
 

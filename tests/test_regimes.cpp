@@ -51,9 +51,9 @@ double largest_error(const std::vector<T>& logits, const T* result)
 std::vector<std::size_t> lengths()
 {
     std::vector<std::size_t> all;
-    for (std::size_t n = 1; n <= 300; ++n) all.push_back(n);
+    for (std::size_t n = 1; n <= 300; n += logits::next_length) all.push_back(n);
     for (const std::size_t n : {511u, 512u, 513u, 1000u, 1024u, 2047u, 4096u, 4100u, 8192u, 8500u, 20000u, 70001u})
-        all.push_back(n);
+        if (!logits::emulated || n < 1100) all.push_back(n);
     return all;
 }
 

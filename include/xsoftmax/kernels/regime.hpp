@@ -18,7 +18,8 @@
 ///     elements of a row   rows                                        sweep
 ///     contiguous          as many as fill vectors, of up to           short_rows: groups
 ///                         short_rows_vectors vectors
-///     contiguous          longer, of softmax, not in place            overlapped_rows
+///     contiguous          longer, from guess_elements on, of          overlapped_rows
+///                         softmax, not in place
 ///     contiguous          such, up to scratch_row_bytes, where        rows_by_scratch
 ///                         results exceed out_of_cache_bytes
 ///     apart               neighbours are contiguous                   inner_axis: a row in each lane
@@ -92,7 +93,8 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
     else if constexpr (Operation::any_reference)
-        if (is_ordinary<T>(temperature) && outputs.first != logits.first && n > short_row_vectors<Operation> * vector) {
+        if (is_ordinary<T>(temperature) && outputs.first != logits.first && n > short_row_vectors<Operation> * vector &&
+            n >= guess_elements) {
             if (n <= scratch_row_bytes / sizeof(T) && all_rows >= out_of_cache_bytes / sizeof(T) / n)
                 return rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
             return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations);
