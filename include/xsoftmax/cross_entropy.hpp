@@ -102,7 +102,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     detail::check_size("softmax_cross_entropy", "targets", t.size(), "logits", in.size());
     detail::check_size("softmax_cross_entropy", "gradient", out.size(), "logits", in.size());
     detail::check_same_or_apart<T>("softmax_cross_entropy", "gradient", out, "logits", in);
-    detail::check_apart<T>("softmax_cross_entropy", "gradient", out, "targets", t);
+    detail::check_apart("softmax_cross_entropy", "gradient", out, "targets", t);
     return static_cast<T>(detail::loss_of_probabilities<T>(in, t.data(), out.data(), {options.temperature}));
 }
 

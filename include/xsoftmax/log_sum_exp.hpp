@@ -64,7 +64,7 @@ void log_sum_exp(Executor&& executor, const Logits& logits, Values&& values, sof
     detail::check_countable("log_sum_exp", "logits", in);
     const auto layout = detail::rows_along(axis, in);
     detail::check_count("log_sum_exp", "values", out.size(), layout.rows(), "rows");
-    detail::check_beside("log_sum_exp", "values", out, "logits", in);
+    detail::check_apart("log_sum_exp", "values", out, "logits", in);
 
     if (layout.length == 0) {
         detail::fill(out.data(), out.size(), -kernels::infinity<T>);

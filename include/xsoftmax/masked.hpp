@@ -16,11 +16,12 @@ inline namespace XSOFTMAX_TARGET {
 /// bias added to x.
 ///
 /// Shapes: `logits` and `probabilities` are views of the same extents, which may be the same view; what the mask holds is
-/// broadcast over them.
+/// broadcast over them, and shares no memory with `probabilities`.
 /// Options: as for softmax; the mask's `nothing_kept` says what a row gets in which nothing is kept, zeros by default.
 /// Error: that of softmax, for the sums x + bias as they round in T.
-/// Throws: as softmax; std::invalid_argument if a part of the mask cannot be broadcast, or a row keeps nothing and that is to
-/// be an error; std::out_of_range if a length is not in [0, extent of the axis]; nothing is written then.
+/// Throws: as softmax; std::invalid_argument if a part of the mask cannot be broadcast or shares memory with the output, or a
+/// row keeps nothing and that is to be an error; std::out_of_range if a length is not in [0, extent of the axis]; nothing is
+/// written then.
 template <detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
 void masked_softmax(const Logits& logits, const Probabilities& probabilities,
                     const mask<detail::tensor_element<Logits>>& mask, softmax_options options = {})
@@ -41,6 +42,7 @@ void masked_softmax(Executor&& executor, const Logits& logits, const Probabiliti
     detail::check_countable("masked_softmax", "logits", in);
     detail::check_output("masked_softmax", "probabilities", out, "logits", in);
     const detail::row_masks<T> masks("masked_softmax", mask, in, axis);
+    masks.check_apart("probabilities", out);
 
     detail::run_masked_batch<kernels::softmax_operation<T>>(executor, axis, in, out, masks, T(0),
                                                             masks.probability_of_nothing(), options.temperature);
@@ -67,6 +69,7 @@ void masked_log_softmax(Executor&& executor, const Logits& logits, const LogProb
     detail::check_countable("masked_log_softmax", "logits", in);
     detail::check_output("masked_log_softmax", "log_probabilities", out, "logits", in);
     const detail::row_masks<T> masks("masked_log_softmax", mask, in, axis);
+    masks.check_apart("log_probabilities", out);
 
     detail::run_masked_batch<kernels::log_softmax_operation<T>>(
         executor, axis, in, out, masks, -kernels::infinity<T>, masks.log_probability_of_nothing(), options.temperature);

@@ -354,15 +354,26 @@ template <class T>
     return {nullptr, 0, {}, {}};
 }
 
-template <class T>
-void check_losses_arguments(const char* function, const operand<const T>& logits, const operand<T>& gradient,
-                            bool with_gradient, const wanted_losses<T>& losses, std::size_t rows)
+/// Of gradient and losses those that are wanted have their places, and share no memory with what is read for other rows.
+template <class T, class Targets>
+void check_results(const char* function, const operand<const T>& logits, const Targets& targets,
+                   const std::optional<row_masks<T>>& masks, const operand<T>& gradient,
+                   const wanted_losses<T>& losses, std::size_t rows, const batch_cross_entropy_options<T>& options)
 {
-    if (with_gradient) check_output(function, "gradient", gradient, "logits", logits);
+    const auto check_beside_logits = [&](const char* name, const auto& output) {
+        check_apart(function, name, output, "targets", targets);
+        check_apart(function, name, output, "class_weights", options.class_weights);
+        if (masks) masks->check_apart(name, output);
+    };
+    if (gradient.rank != 0) {
+        check_output(function, "gradient", gradient, "logits", logits);
+        check_beside_logits("gradient", gradient);
+    }
     if (losses.reduce) return;
     check_count(function, "losses", losses.to.size(), rows, "rows");
-    check_beside(function, "losses", losses.to, "logits", logits);
-    if (with_gradient) check_beside(function, "losses", losses.to, "gradient", gradient);
+    check_apart(function, "losses", losses.to, "logits", logits);
+    if (gradient.rank != 0) check_apart(function, "losses", losses.to, "gradient", gradient);
+    check_beside_logits("losses", losses.to);
 }
 
 /// From the rows' losses to what is returned: `total_weight` is what a mean divides by. run(share, what gradients are
@@ -405,8 +416,8 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
     check_countable(function, "logits", logits);
     check_loss_options(function, options, classes);
     const auto layout = rows_along(axis, logits);
-    check_losses_arguments(function, logits, gradient, with_gradient, losses, layout.rows());
     const auto masks = masks_of(function, given_mask, logits, axis);
+    check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
     const index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options,
                                            masks ? &*masks : nullptr);
 
@@ -470,10 +481,8 @@ T probability_losses(Executor& executor, const char* function, const operand<con
     check_loss_options(function, options, classes);
     const auto layout = rows_along(axis, logits, targets);
     check_extents(function, "targets", targets, "logits", logits);
-    check_losses_arguments(function, logits, gradient, with_gradient, losses, layout.rows());
-    if (with_gradient && views_overlap(gradient, targets)) [[unlikely]]
-        fail_views_overlap(function, "gradient", "targets");
     const auto masks = masks_of(function, given_mask, logits, axis);
+    check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
     const probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
 
     const auto reduce = [&](const auto& rows, const auto& run) {

@@ -18,30 +18,36 @@
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
-/// Where a broadcast view's elements lie, seen from the rows of the logits.
+/// A broadcast view as one of the logits' extents, which repeats its elements by stride 0. Without data if it is of nothing.
+template <class T, class U>
+[[nodiscard]] operand<const T> laid_over(const char* function, const char* argument, const broadcast_view<T>& view,
+                                         const operand<U>& logits)
+{
+    operand<const T> result{nullptr, logits.rank, logits.extents, {}};
+    if (view.empty()) return result;
+    check_broadcast(function, argument, view, logits);
+    result.data = view.data_handle();
+    const std::size_t missing = logits.rank - view.axes();
+    for (std::size_t k = 0; k < view.axes(); ++k)
+        if (view.extent(k) != 1) result.strides[missing + k] = view.stride(k);
+    return result;
+}
+
+/// Where its elements lie, seen from the rows of the logits.
 template <class T>
 class laid_over_rows {
 public:
-    template <class U>
-    laid_over_rows(const char* function, const char* argument, const broadcast_view<T>& view, const operand<U>& logits,
-                   std::size_t axis)
+    laid_over_rows(const operand<const T>& view, std::size_t axis) : view_(view), step_(view.strides[axis])
     {
-        if (view.empty()) return;
-        check_broadcast(function, argument, view, logits);
-        data_ = view.data_handle();
-        const std::size_t missing = logits.rank - view.axes();
-        const auto stride = [&](std::size_t k) {
-            return k < missing || view.extent(k - missing) == 1 ? 0 : view.stride(k - missing);
-        };
-        step_ = stride(axis);
-        for (std::size_t k = logits.rank; k-- > 0;) {
+        for (std::size_t k = view.rank; k-- > 0;) {
             if (k == axis) continue;
-            extents_[others_] = logits.extents[k];
-            strides_[others_++] = stride(k);
+            extents_[others_] = view.extents[k];
+            strides_[others_++] = view.strides[k];
         }
     }
 
-    [[nodiscard]] bool empty() const { return data_ == nullptr; }
+    [[nodiscard]] bool empty() const { return view_.data == nullptr; }
+    [[nodiscard]] const operand<const T>& view() const { return view_; }
     [[nodiscard]] std::ptrdiff_t step() const { return step_; }
 
     /// The first element over row r, counted in row-major order of the other axes.
@@ -52,12 +58,12 @@ public:
             offset += static_cast<std::ptrdiff_t>(r % extents_[k]) * strides_[k];
             r /= extents_[k];
         }
-        return data_ + offset;
+        return view_.data + offset;
     }
 
 private:
-    const T* data_ = nullptr;
-    std::ptrdiff_t step_ = 0;
+    operand<const T> view_;
+    std::ptrdiff_t step_;
     std::size_t others_ = 0;
     std::array<std::size_t, max_rank> extents_{};
     std::array<std::ptrdiff_t, max_rank> strides_{};
@@ -72,12 +78,23 @@ public:
           given_(given),
           length_(logits.extents[axis]),
           rows_(rows_along(axis, logits).rows()),
-          keep_(function, "keep", given.keep, logits, axis),
-          bias_(function, "bias", given.bias, logits, axis)
+          keep_(laid_over(function, "keep", given.keep, logits), axis),
+          bias_(laid_over(function, "bias", given.bias, logits), axis)
     {
         for (std::size_t k = 0; k < logits.rank; ++k)
             if (k != axis) queries_ = logits.extents[k];
         std::visit([&](const auto& lengths) { check_lengths(lengths); }, given.lengths);
+    }
+
+    /// Nothing of the mask is written over: rows are read from it after others have been written.
+    template <class Output>
+    void check_apart(const char* output_name, const Output& output) const
+    {
+        if (!keep_.empty()) detail::check_apart(function_, output_name, output, "keep", keep_.view());
+        if (!bias_.empty()) detail::check_apart(function_, output_name, output, "bias", bias_.view());
+        std::visit(
+            [&](const auto& lengths) { detail::check_apart(function_, output_name, output, "lengths", lengths); },
+            given_.lengths);
     }
 
     /// Is what is kept the beginning of each row, as it is?
