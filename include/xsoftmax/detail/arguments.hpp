@@ -71,6 +71,14 @@ inline namespace XSOFTMAX_TARGET {
          argument, extent, axis);
 }
 
+[[noreturn]] XSOFTMAX_COLD inline void fail_reach(const char* function, const char* argument, std::size_t axis,
+                                                  std::ptrdiff_t stride, std::size_t extent)
+{
+    fail(error_kind::invalid_argument,
+         "xsoftmax::%s: %s has stride %td on axis %zu of extent %zu, which reaches farther than memory does", function,
+         argument, stride, axis, extent);
+}
+
 [[noreturn]] XSOFTMAX_COLD inline void fail_stride(const char* function, const char* argument, std::size_t axis)
 {
     fail(error_kind::invalid_argument, "xsoftmax::%s: %s is written to, but has stride 0 on axis %zu", function,
@@ -243,7 +251,7 @@ inline void check_row_axis(const char* function, std::ptrdiff_t axis)
         fail_axis(function, axis, 1);
 }
 
-/// The elements can be counted in bytes.
+/// The elements can be counted in bytes, and so can the distance between any two: no place of theirs overflows.
 template <class T>
 void check_countable(const char* function, const char* argument, const operand<T>& view)
 {
@@ -254,6 +262,15 @@ void check_countable(const char* function, const char* argument, const operand<T
         if (view.extents[k] > most / count) [[unlikely]]
             fail_too_large(function, argument, k, view.extents[k]);
         count *= view.extents[k];
+    }
+    std::size_t reach = 1;
+    for (std::size_t k = 0; k < view.rank; ++k) {
+        if (view.extents[k] <= 1) continue;
+        const auto stride = static_cast<std::size_t>(view.strides[k]);
+        const std::size_t width = view.strides[k] < 0 ? 0 - stride : stride;  // that of the least number too
+        if (width > (most - reach) / (view.extents[k] - 1)) [[unlikely]]
+            fail_reach(function, argument, k, view.strides[k], view.extents[k]);
+        reach += width * (view.extents[k] - 1);
     }
 }
 
@@ -445,6 +462,7 @@ void check_output(const char* function, const char* output_name, const operand<T
                   const operand<U>& input)
 {
     check_extents(function, output_name, output, input_name, input);
+    check_countable(function, output_name, output);
     check_written_once(function, output_name, output);
     check_views_same_or_apart(function, output_name, output, input_name, input);
 }

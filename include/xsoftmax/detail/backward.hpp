@@ -43,6 +43,7 @@ void run_backward(Executor& executor, const char* function, const char* forward_
     const std::size_t axis = check_axis(function, options.axis, forward.rank);
     check_countable(function, forward_name, forward);
     check_extents(function, "upstream", upstream, forward_name, forward);
+    check_countable(function, "upstream", upstream);
     check_output(function, "gradient", gradient, forward_name, forward);
     check_output(function, "gradient", gradient, "upstream", upstream);
 

@@ -479,8 +479,9 @@ T probability_losses(Executor& executor, const char* function, const operand<con
     const std::size_t classes = logits.extents[axis];
     check_countable(function, "logits", logits);
     check_loss_options(function, options, classes);
-    const auto layout = rows_along(axis, logits, targets);
     check_extents(function, "targets", targets, "logits", logits);
+    check_countable(function, "targets", targets);
+    const auto layout = rows_along(axis, logits, targets);
     const auto masks = masks_of(function, given_mask, logits, axis);
     check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
     const probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);

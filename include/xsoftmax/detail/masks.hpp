@@ -30,6 +30,7 @@ template <class T, class U>
     const std::size_t missing = logits.rank - view.axes();
     for (std::size_t k = 0; k < view.axes(); ++k)
         if (view.extent(k) != 1) result.strides[missing + k] = view.stride(k);
+    check_countable(function, argument, result);
     return result;
 }
 
@@ -108,7 +109,9 @@ public:
             std::visit([&](const auto& lengths) { kept = static_cast<std::size_t>(lengths[r / lengths_per_row_]); },
                        given_.lengths);
         if (given_.causal) {
-            const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(r % queries_) + *given_.causal;
+            // Beyond the row's length no offset makes a difference, but a sum of it might overflow.
+            const std::ptrdiff_t offset = std::min(*given_.causal, static_cast<std::ptrdiff_t>(length_));
+            const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(r % queries_) + offset;
             kept = std::min(kept, last < 0 ? std::size_t{0} : static_cast<std::size_t>(last) + 1);
         }
         return kept;
