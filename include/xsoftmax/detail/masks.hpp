@@ -125,9 +125,10 @@ public:
             if (bias_.empty()) return compose_with(logits, to, kept, is_kept, [](T x, std::size_t) { return x; });
             const T* const bias = bias_.row(r);
             if (bias_.step() == 1)
-                return compose_with(logits, to, kept, is_kept, [bias](T x, std::size_t i) { return x + bias[i]; });
+                return compose_with(logits, to, kept, is_kept,
+                                    [bias](T x, std::size_t i) { return biased(x, bias[i]); });
             return compose_with(logits, to, kept, is_kept, [bias, step = bias_.step()](T x, std::size_t i) {
-                return x + bias[static_cast<std::ptrdiff_t>(i) * step];
+                return biased(x, bias[static_cast<std::ptrdiff_t>(i) * step]);
             });
         };
         if (keep_.empty()) return with([](std::size_t) { return true; });
@@ -171,13 +172,16 @@ public:
     }
 
 private:
-    template <class IsKept, class Biased>
-    bool compose_with(const T* logits, T* to, std::size_t kept, IsKept is_kept, Biased biased) const
+    /// A bias of −inf leaves out whatever the logit is: the sum of it and NaN or +inf would be NaN.
+    [[nodiscard]] static T biased(T x, T bias) { return bias == -kernels::infinity<T> ? bias : x + bias; }
+
+    template <class IsKept, class Add>
+    bool compose_with(const T* logits, T* to, std::size_t kept, IsKept is_kept, Add with_bias) const
     {
         constexpr T minus_infinity = -kernels::infinity<T>;
         bool any = false;
         for (std::size_t i = 0; i < kept; ++i) {
-            const T x = is_kept(i) ? biased(logits[i], i) : minus_infinity;
+            const T x = is_kept(i) ? with_bias(logits[i], i) : minus_infinity;
             any |= x != minus_infinity;
             to[i] = x;
         }
