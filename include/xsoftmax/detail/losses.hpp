@@ -357,8 +357,8 @@ template <class T>
 /// Of gradient and losses those that are wanted have their places, and share no memory with what is read for other rows.
 template <class T, class Targets>
 void check_results(const char* function, const operand<const T>& logits, const Targets& targets,
-                   const std::optional<row_masks<T>>& masks, const operand<T>& gradient,
-                   const wanted_losses<T>& losses, std::size_t rows, const batch_cross_entropy_options<T>& options)
+                   const std::optional<row_masks<T>>& masks, const operand<T>& gradient, const wanted_losses<T>& losses,
+                   std::size_t rows, const batch_cross_entropy_options<T>& options)
 {
     const auto check_beside_logits = [&](const char* name, const auto& output) {
         check_apart(function, name, output, "targets", targets);
