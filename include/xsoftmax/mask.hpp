@@ -82,9 +82,12 @@ using row_lengths = std::variant<std::span<const std::int64_t>, std::span<const 
                                  std::span<const std::uint64_t>, std::span<const std::uint32_t>>;
 
 /// What a row gets in which nothing is kept.
+///
+/// A loss's targets are here smoothed over all classes, and weighted: those of a class y sum to (1 − ε)·w[y] + ε/n·Σ_k w[k].
+/// z_loss adds nothing to such a row.
 enum class nothing_kept {
     zeros,    ///< probabilities 0, log-probabilities −inf, loss and gradient 0
-    uniform,  ///< probabilities 1/n, log-probabilities −log n, loss log n times the row's weight, gradient 0
+    uniform,  ///< probabilities 1/n, log-probabilities −log n, loss log n times Σ of the row's targets, gradient 0
     nan,      ///< NaN, as softmax of nothing but −inf
     error     ///< std::invalid_argument that names the row, before anything is written
 };

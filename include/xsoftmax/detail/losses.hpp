@@ -138,7 +138,19 @@ public:
         return masks_->compose(r, logits, composed.data()) ? composed.data() : nullptr;
     }
 
-    /// The loss and the gradient of a row of which nothing is kept.
+    /// The loss of a row as row() gave it, and where `gradient` is not null its gradient times gradient_scale.
+    double loss_of(const T* row, const T* targets, T* gradient, std::size_t classes, const kernels::loss_terms& beside,
+                   const kernels::extended& gradient_scale) const
+    {
+        if (row != nullptr || !is_masked())  // a row without classes may have no place
+            return loss_of_probabilities<T>(std::span<const T>(row, classes), targets, gradient, beside,
+                                            gradient_scale);
+        double weight = 0;
+        for (std::size_t k = 0; k < classes; ++k) weight += static_cast<double>(targets[k]);
+        return loss_of_nothing(gradient, classes, weight);
+    }
+
+    /// The loss and the gradient of a row of which nothing is kept, whose targets sum to `weight`.
     double loss_of_nothing(T* gradient, std::size_t classes, double weight) const
     {
         const bool nan = masks_->nothing_kept() == nothing_kept::nan;
@@ -225,9 +237,6 @@ public:
         const std::size_t index = target(r);
         const double weight = classes_.weight(index);
         const T* const seen = rows_.row(logits, r, scratch.composed);
-        if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
-
-        const std::span<const T> row(seen, classes_.size());
         if (options_.label_smoothing != 0) {
             const elements<T>& mixed = scratch.mixed;
             if (rows_.is_masked()) spread(seen, mixed);
@@ -235,11 +244,13 @@ public:
             mixed[index] = static_cast<T>(
                 kernels::to_double((classes_.uniform(rows_.is_masked() ? seen : nullptr) + classes_.own_share()) *
                                    kernels::to_extended(weight)));
-            const double loss = loss_of_probabilities<T>(row, mixed.data(), gradient,
-                                                         {options_.temperature, options_.z_loss}, gradient_scale);
+            const double loss = rows_.loss_of(seen, mixed.data(), gradient, classes_.size(),
+                                              {options_.temperature, options_.z_loss}, gradient_scale);
             mixed[index] = uniform;
             return loss;
         }
+        if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
+        const std::span<const T> row(seen, classes_.size());
         const auto run = [&](auto operation) {
             run_row(operation, row, options_.temperature);
             return operation.loss;
@@ -301,13 +312,8 @@ public:
             }
             targets = scratch.mixed.data();
         }
-        if (seen == nullptr) {
-            double weight = 0;
-            for (std::size_t k = 0; k < classes_.size(); ++k) weight += static_cast<double>(targets[k]);
-            return rows_.loss_of_nothing(gradient, classes_.size(), weight);
-        }
-        return loss_of_probabilities<T>(std::span<const T>(seen, classes_.size()), targets, gradient,
-                                        {options_.temperature, options_.z_loss}, gradient_scale);
+        return rows_.loss_of(seen, targets, gradient, classes_.size(), {options_.temperature, options_.z_loss},
+                             gradient_scale);
     }
 
 private:
