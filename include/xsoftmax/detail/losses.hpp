@@ -188,6 +188,8 @@ public:
         return result;
     }
 
+    [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(targets_[r], options_.ignore_index); }
+
     /// What the mean is taken over: Σ weights of the targets' classes.
     [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_.unrounded(); }
 
@@ -260,7 +262,6 @@ public:
     }
 
 private:
-    [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(targets_[r], options_.ignore_index); }
     [[nodiscard]] std::size_t target(std::size_t r) const { return static_cast<std::size_t>(targets_[r]); }
 
     /// What every class is given, weighted.
@@ -331,15 +332,13 @@ template <class_indices R>
     return std::span<const std::ranges::range_value_t<R>>(std::ranges::data(targets), std::ranges::size(targets));
 }
 
-/// The mask over the rows, if there is one, and its promise kept that an error comes before anything is written.
+/// The mask over the rows, if there is one.
 template <class T>
 [[nodiscard]] std::optional<row_masks<T>> masks_of(const char* function, const mask<T>* given,
                                                    const operand<const T>& logits, std::size_t axis)
 {
     std::optional<row_masks<T>> masks;
-    if (given == nullptr) return masks;
-    masks.emplace(function, *given, logits, axis);
-    masks->check_kept(rows_along(axis, logits), data_of<T>(logits));
+    if (given != nullptr) masks.emplace(function, *given, logits, axis);
     return masks;
 }
 
@@ -426,6 +425,7 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
     check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
     const index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options,
                                            masks ? &*masks : nullptr);
+    if (masks) masks->check_kept(layout, data_of<T>(logits), [&](std::size_t r) { return row_loss.is_ignored(r); });
 
     // Rows that lie apart may be computed side by side; contiguous ones are not looked at if they are ignored.
     const auto reduce = [&](const auto& rows, const auto& run) {
@@ -491,6 +491,7 @@ T probability_losses(Executor& executor, const char* function, const operand<con
     const auto masks = masks_of(function, given_mask, logits, axis);
     check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
     const probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
+    if (masks) masks->check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
 
     const auto reduce = [&](const auto& rows, const auto& run) {
         return reduce_losses(executor, rows, options, losses, row_loss.total_weight(), run);

@@ -161,13 +161,14 @@ public:
         }
     }
 
-    /// Throws if a row keeps nothing and that is to be an error.
-    void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits) const
+    /// Throws if a row keeps nothing, that is to be an error, and the row is not one that counts for nothing anyway.
+    template <class IsIgnored>
+    void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits, const IsIgnored& is_ignored) const
     {
         if (given_.nothing_kept != nothing_kept::error || length_ == 0) return;
         const elements<T> composed(length_);
         for_each_row<false>(layout, logits, [&](const pointers<T, 1>& row, std::size_t r) {
-            if (!compose(r, row[0], composed.data())) fail_nothing_kept(function_, r);
+            if (!is_ignored(r) && !compose(r, row[0], composed.data())) fail_nothing_kept(function_, r);
         });
     }
 
@@ -216,7 +217,7 @@ template <class Operation, class Executor, class T>
 void run_masked_batch(Executor& executor, std::size_t axis, const operand<const T>& logits, const operand<T>& output,
                       const row_masks<T>& masks, T left_out, T nothing, double temperature)
 {
-    masks.check_kept(rows_along(axis, logits), data_of<T>(logits));
+    masks.check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
     const auto layout = rows_along(axis, logits, output);
     const std::size_t n = layout.length;
     if (n == 0) return;
