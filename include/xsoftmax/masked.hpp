@@ -82,7 +82,16 @@ void masked_log_softmax(Executor&& executor, const Logits& logits, const LogProb
 // infinite loss. A row in which nothing is kept has the loss and the gradient that the mask's `nothing_kept` says; it
 // counts in the mean.
 
-/// One loss for each row, with classes as targets.
+/// Cross-entropy of each row's kept classes with a class: one loss for each row, 0 for ignored ones.
+///
+/// Shapes, options, units: as for cross_entropy_losses; what the mask holds is broadcast over the logits, and shares no memory
+/// with losses or gradient.
+/// Values: +inf for a target that is left out; a row in which nothing is kept has what the mask's `nothing_kept` says.
+/// Error: at most 4 ULP of the largest term of the loss, for the sums x + bias as they round in T.
+/// Throws: as cross_entropy_losses; std::invalid_argument if a part of the mask cannot be broadcast or shares memory with an
+/// output, or a row that is not ignored keeps nothing and that is to be an error; std::out_of_range if a length is not in
+/// [0, classes]; nothing is written then.
+/// Method: the rows with −inf for what is left out, by the kernels of cross_entropy_losses.
 template <detail::input_tensor Logits, detail::class_indices Targets,
           detail::output_row<detail::tensor_element<Logits>> Losses>
 void masked_cross_entropy_losses(const Logits& logits, Targets&& targets,
@@ -127,7 +136,7 @@ void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, Targ
                          detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
 
-/// One loss for each row, with probabilities as targets.
+/// Cross-entropy of each row's kept classes with target probabilities, a view of the logits' extents. All else as for classes.
 template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
           detail::output_row<detail::tensor_element<Logits>> Losses>
 void masked_cross_entropy_losses(const Logits& logits, const Targets& targets,
@@ -173,7 +182,8 @@ void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, cons
                                detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
 
-/// Mean or sum of the losses, with classes as targets.
+/// Mean or sum of the losses of masked_cross_entropy_losses with classes; reductions as for softmax_cross_entropy. All else as
+/// there.
 template <detail::input_tensor Logits, detail::class_indices Targets>
 detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask,
@@ -213,7 +223,7 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
                                 detail::as_indices(targets), detail::as_output(gradient), {}, options, &mask);
 }
 
-/// Mean or sum of the losses, with probabilities as targets.
+/// Mean or sum of the losses of masked_cross_entropy_losses with target probabilities. All else as there.
 template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets>
 detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,
