@@ -54,6 +54,9 @@ std::vector<float> targets{0.5f, 0.5f, 0.0f};
 std::vector<float> out(3);
 std::vector<float> too_short(2);
 
+std::vector<float> one_loss(1);
+std::vector<unsigned char> keep(4);
+
 bool close(float a, double b) { return std::abs(static_cast<double>(a) - b) < 1e-5; }
 
 }  // namespace
@@ -98,6 +101,27 @@ int main()
                    [] { xsoftmax::softmax_cross_entropy(logits, 3, out); });
     expect_failure(error_kind::out_of_range, "target is -1", "[0, 3)",
                    [] { xsoftmax::softmax_cross_entropy(logits, -1); });
+    using view = xsoftmax::matrix_view<float>;
+    expect_failure(invalid, "xsoftmax::softmax: probabilities has extent 2 on axis 1", "logits has 3",
+                   [] { xsoftmax::softmax(view(logits.data(), 1, 3), view(out.data(), 1, 2)); });
+    expect_failure(error_kind::out_of_range, "xsoftmax::log_softmax:", "axis is 2",
+                   [] { xsoftmax::log_softmax(view(logits.data(), 1, 3), view(out.data(), 1, 3), {.axis = 2}); });
+    expect_failure(error_kind::out_of_range, "xsoftmax::cross_entropy_losses:", "target of row 0 is 3", [] {
+        constexpr int targets[] = {3};
+        xsoftmax::cross_entropy_losses(view(logits.data(), 1, 3), targets, one_loss, view(out.data(), 1, 3));
+    });
+    expect_failure(invalid, "xsoftmax::masked_softmax: keep has extent 4", "axis 0 of logits", [] {
+        xsoftmax::masked_softmax(view(logits.data(), 3, 1), view(out.data(), 3, 1),
+                                 {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 4, 1)});
+    });
+    expect_failure(invalid, "xsoftmax::masked_log_softmax: mask keeps nothing of row 0", "", [] {
+        xsoftmax::masked_log_softmax(view(logits.data(), 1, 3), view(out.data(), 1, 3),
+                                     {.causal = -1, .nothing_kept = xsoftmax::nothing_kept::error});
+    });
+    expect_failure(invalid, "xsoftmax::softmax_backward:", "temperature is 0",
+                   [] { xsoftmax::softmax_backward(logits, targets, out, {0}); });
+    expect_failure(invalid, "xsoftmax::log_softmax_backward: gradient has extent 2", "log_probabilities has 3",
+                   [] { xsoftmax::log_softmax_backward(logits, targets, too_short); });
     expect(out == logits, "nothing is written where a check fails");
 
     if (!all_is_well) return 1;

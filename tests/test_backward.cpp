@@ -172,6 +172,79 @@ TEST_CASE("small gradients beside a dominant element keep their digits", "[backw
     }
 }
 
+TEMPLATE_TEST_CASE("small products keep their digits at every temperature", "[backward]", float, double)
+{
+    using T = TestType;
+    const T tiny = sizeof(T) == 4 ? T(1e-20) : T(1e-160);
+    std::uint64_t salt = 0;
+    double worst = 0;
+    for (const double temperature : {0.1, 1e-3, 1e-9, 1e-12, 1e-40, 1e-100, 1e-300, 1e40})
+        for (const std::size_t n : {2u, 7u, 40u, 200u})
+            for (const double size : {1.0, 1e-20, 1e-30, 1e-160, 1e-250}) {
+                if (sizeof(T) == 4 && size < 1e-30) continue;
+                std::vector<T> p(n, tiny), g = logits::normal<T>(n, 1, ++salt);
+                p[n / 2] = salt % 2 == 0 ? T(1) : T(0.4);
+                for (T& u : g) u = static_cast<T>(static_cast<double>(u) * size);
+                INFO("seed " << logits::seed() << ", salt " << salt << ", temperature " << temperature << ", length "
+                             << n << ", size " << size);
+                const auto exact = softmax_gradient(p, g, temperature);
+                std::vector<T> gradient(n);
+                xsoftmax::softmax_backward(p, g, gradient, {.temperature = temperature});
+                const double row = worst_error(exact, gradient);
+                CHECK(row <= bound);
+
+                // As one of three rows side by side, the others of which are ordinary, and in place.
+                std::vector<T> columns(3 * n), upstream(3 * n, T(1)), column(n);
+                for (std::size_t i = 0; i < n; ++i) {
+                    columns[3 * i] = columns[3 * i + 2] = T(1) / static_cast<T>(n);
+                    columns[3 * i + 1] = p[i];
+                    upstream[3 * i + 1] = g[i];
+                }
+                xsoftmax::softmax_backward(xsoftmax::matrix_view<const T>(columns.data(), n, 3),
+                                           xsoftmax::matrix_view<const T>(upstream.data(), n, 3),
+                                           xsoftmax::matrix_view<T>(upstream.data(), n, 3),
+                                           {.temperature = temperature, .axis = 0});
+                for (std::size_t i = 0; i < n; ++i) column[i] = upstream[3 * i + 1];
+                const double side_by_side = worst_error(exact, column);
+                CHECK(side_by_side <= bound);
+                worst = std::max({worst, row, side_by_side});
+            }
+    std::printf("backward, small products, %s, %s: largest error %.3f ULP\n", sizeof(T) == 4 ? "float" : "double",
+                std::string(xsoftmax::architecture()).c_str(), worst);
+}
+
+TEMPLATE_TEST_CASE("log_softmax's small probabilities keep their digits at temperatures below 1", "[backward]", float,
+                   double)
+{
+    using T = TestType;
+    double worst = 0;
+    for (const double temperature : {0.1, 1e-3, 1e-9, 1e-12})
+        for (const double low : sizeof(T) == 4 ? std::array{-95.0, -125.0} : std::array{-720.0, -870.0})
+            for (const std::size_t n : {2u, 9u, 40u}) {
+                std::vector<T> y(n, static_cast<T>(low)), g(n, T(0)), gradient(n);
+                y[n / 2] = 0;
+                g[n / 2] = T(0.75);
+                for (std::size_t i = 0; i < n; ++i) y[i] += static_cast<T>(i) / 64;
+                const auto exact = log_softmax_gradient(y, g, temperature);
+                INFO("temperature " << temperature << ", length " << n << ", log-probabilities " << low);
+                xsoftmax::log_softmax_backward(y, g, gradient, {.temperature = temperature});
+                for (std::size_t i = 0; i < n; ++i)
+                    if (i != n / 2) worst = std::max(worst, oracle::ulp_error(exact.value[i], gradient[i]));
+                std::vector<T> twice(2 * n), upstream(2 * n);
+                for (std::size_t i = 0; i < n; ++i) {
+                    twice[2 * i] = twice[2 * i + 1] = y[i];
+                    upstream[2 * i] = upstream[2 * i + 1] = g[i];
+                }
+                xsoftmax::log_softmax_backward(xsoftmax::matrix_view<const T>(twice.data(), n, 2),
+                                               xsoftmax::matrix_view<const T>(upstream.data(), n, 2),
+                                               xsoftmax::matrix_view<T>(twice.data(), n, 2),
+                                               {.temperature = temperature, .axis = 0});
+                for (std::size_t i = 0; i < n; ++i)
+                    if (i != n / 2) worst = std::max(worst, oracle::ulp_error(exact.value[i], twice[2 * i + 1]));
+                CHECK(worst <= bound);
+            }
+}
+
 TEST_CASE("backward passes against differences of the forward pass", "[backward]")
 {
     const double step = 1e-5;
@@ -278,6 +351,26 @@ TEMPLATE_TEST_CASE("backward passes keep a NaN in its row", "[backward]", float,
         for (std::size_t r = 0; r < 20; ++r)
             for (std::size_t i = 0; i < 20; ++i)
                 CHECK(std::isnan(gradient[axis == 0 ? i * 20 + r : r * 20 + i]) == (r == 7));
+        std::vector<T> y(400, T(-3));
+        xsoftmax::log_softmax_backward(view(y), view(g), xsoftmax::matrix_view<T>(gradient.data(), 20, 20),
+                                       {.axis = axis});
+        for (std::size_t r = 0; r < 20; ++r)
+            for (std::size_t i = 0; i < 20; ++i)
+                CHECK(std::isnan(gradient[axis == 0 ? i * 20 + r : r * 20 + i]) == (r == 7));
+        // A NaN among the results of the forward pass: all of softmax's row, one element of log_softmax's.
+        const std::size_t at = axis == 0 ? 3 * 20 + 7 : 7 * 20 + 3;
+        p[at] = y[at] = nan;
+        g[at] = 1;
+        for (const double temperature : {1.0, 0.5, 1e-100, 1e100}) {
+            const xsoftmax::softmax_options options{.temperature = temperature, .axis = axis};
+            xsoftmax::softmax_backward(view(p), view(g), xsoftmax::matrix_view<T>(gradient.data(), 20, 20), options);
+            for (std::size_t r = 0; r < 20; ++r)
+                for (std::size_t i = 0; i < 20; ++i)
+                    CHECK(std::isnan(gradient[axis == 0 ? i * 20 + r : r * 20 + i]) == (r == 7));
+            xsoftmax::log_softmax_backward(view(y), view(g), xsoftmax::matrix_view<T>(gradient.data(), 20, 20),
+                                           options);
+            for (std::size_t i = 0; i < 400; ++i) CHECK(std::isnan(gradient[i]) == (i == at));
+        }
     }
 }
 

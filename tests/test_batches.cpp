@@ -720,6 +720,38 @@ TEST_CASE("views refuse more elements than memory holds, and touch none", "[batc
     }
 }
 
+TEST_CASE("views refuse strides that reach farther than memory", "[batches]")
+{
+    refusals data;
+    constexpr std::ptrdiff_t most = std::numeric_limits<std::ptrdiff_t>::max(),
+                             least = std::numeric_limits<std::ptrdiff_t>::min();
+    for (const std::array<std::ptrdiff_t, 2> strides : {std::array<std::ptrdiff_t, 2>{most, 1},
+                                                        {least, 1},
+                                                        {6, least},
+                                                        {6, most / 4},
+                                                        {most / 13, most / 21},  // one after the other
+                                                        {-(most / 13), most / 21}}) {
+        INFO("strides " << strides[0] << ", " << strides[1]);
+        const view wide(data.x.data(), {4, 6}, strides), output(data.out.data(), {4, 6}, strides);
+        for_both([&](const char* function, const char* name, auto call) {
+            const std::string which = name;
+            data.check<std::invalid_argument>(function, {"logits has stride ", "farther than memory"},
+                                              [&] { call(wide, data.to); });
+            data.check<std::invalid_argument>(function, {which + " has stride ", "farther than memory"},
+                                              [&] { call(data.in, output); });
+        });
+        data.check<std::invalid_argument>("log_sum_exp", {"logits has stride ", "farther than memory"},
+                                          [&] { (void)xsoftmax::log_sum_exp(wide); });
+        data.check<std::invalid_argument>("softmax_backward", {"upstream has stride ", "farther than memory"},
+                                          [&] { xsoftmax::softmax_backward(data.in, wide, data.to); });
+        data.check<std::invalid_argument>("softmax_cross_entropy", {"targets has stride ", "farther than memory"},
+                                          [&] { (void)xsoftmax::softmax_cross_entropy(data.in, wide); });
+    }
+    // Strides of axes that are not walked along do not matter.
+    xsoftmax::softmax(view(data.x.data(), {1, 6}, {most, 1}), view(data.out.data(), {1, 6}, {least, 1}));
+    CHECK(data.out[5] == Approx(1.0f / 6));
+}
+
 TEST_CASE("views refuse to write an element twice", "[batches]")
 {
     refusals data;
@@ -755,6 +787,9 @@ TEST_CASE("views refuse to overlap unless they are the same", "[batches]")
                 data.check<std::invalid_argument>(function, {part},
                                                   [&] { call(in, out, xsoftmax::softmax_options{.axis = axis}); });
         };
+        data.check<std::invalid_argument>(function, {part, "begins 4 bytes after"}, [&] {
+            call(data.in, view(x + 1, {4, 6}));
+        });
         refuse(data.in, view(x + 1, {4, 6}));                           // by one element
         refuse(view(x + 1, {4, 6}), data.in);                           // the other way
         refuse(data.in, view(x + 23, {4, 6}));                          // the last one only
@@ -804,7 +839,8 @@ TEST_CASE("views refuse outputs whose rows run into each other", "[batches]")
     for_both([&](const char* function, const char* output, auto call) {
         for (const std::array<std::ptrdiff_t, 2> strides : {std::array<std::ptrdiff_t, 2>{3, 1}, {1, 1}, {-5, 1}}) {
             INFO("strides " << strides[0] << ", " << strides[1]);
-            data.check<std::invalid_argument>(function, {output}, [&] {
+            const std::string list = std::to_string(strides[0]) + ", " + std::to_string(strides[1]);
+            data.check<std::invalid_argument>(function, {output, "strides of " + list}, [&] {
                 call(data.in, view(data.out.data() + 15, {4, 6}, strides));
             });
             std::fill(data.out.begin(), data.out.end(), 9.0f);

@@ -857,6 +857,30 @@ TEMPLATE_TEST_CASE("a class of weight 0 adds nothing to loss, mean or gradient",
     CHECK(oracle::ulp_error<T>(xsoftmax::softmax_cross_entropy(b.view(), b.indices), mean) <= 1);
 }
 
+TEMPLATE_TEST_CASE("a z_loss that overflows has infinite gradients and zeros, but no NaN", "[losses]", float, double)
+{
+    using T = TestType;
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    const double size = sizeof(T) == 4 ? 1e30 : 1e200;
+    const std::vector<T> x{static_cast<T>(size), T(1), static_cast<T>(-size)}, t{T(0.25), T(0.75), T(0)};
+    const xsoftmax::matrix_view<const T> view(x.data(), 1, 3), targets(t.data(), 1, 3);
+    std::vector<T> gradient(3);
+    const xsoftmax::matrix_view<T> to(gradient.data(), 1, 3);
+    for (const double temperature :
+         {1 / size, std::sqrt(1 / size)}) {  // log_sum_exp overflows, or only the gradient does
+        const options_of<T> options{.temperature = temperature, .z_loss = 1e-3};
+        const auto loss = xsoftmax::softmax_cross_entropy(view, std::vector<int>{0}, to, options);
+        CHECK(loss == infinity);
+        CHECK(gradient == std::vector<T>{infinity, 0, 0});
+        CHECK(xsoftmax::softmax_cross_entropy(view, std::vector<int>{1}, to, options) == infinity);
+        CHECK(gradient == std::vector<T>{infinity, static_cast<T>(-1 / temperature), 0});
+        CHECK(xsoftmax::softmax_cross_entropy(view, targets, to, options) == infinity);
+        CHECK(gradient[0] == infinity);
+        CHECK(gradient[1] == Approx(-0.75 / temperature));
+        CHECK(gradient[2] == 0);
+    }
+}
+
 TEMPLATE_TEST_CASE("a row of nothing but -inf is NaN", "[losses]", float, double)
 {
     using T = TestType;
@@ -1136,6 +1160,27 @@ TEMPLATE_TEST_CASE("batched losses refuse a gradient over the targets, or over p
                                          {"gradient overlaps targets"}));
     CHECK(same_bits(memory, before));
     CHECK(same_bits(losses, std::vector<T>(6, T(-7))));
+
+    // Whatever is read beside the logits, and written losses or gradients lie over.
+    const std::span<T> of_rows(memory.data(), 6);
+    const std::span<const T> weights(memory.data() + 3, 4);
+    const std::span<const std::int32_t> classes(reinterpret_cast<const std::int32_t*>(memory.data() + 1), 6);
+    const options_of<T> weighted{.class_weights = weights};
+    CHECK(refuses<std::invalid_argument>([&] { xsoftmax::cross_entropy_losses(x, part(0), of_rows); },
+                                         {"losses overlaps targets", "0 bytes after"}));
+    CHECK(refuses<std::invalid_argument>([&] { xsoftmax::cross_entropy_losses(x, classes, of_rows); },
+                                         {"losses overlaps targets", std::to_string(sizeof(T)), "bytes after"}));
+    CHECK(refuses<std::invalid_argument>([&] { xsoftmax::cross_entropy_losses(x, indices, of_rows, weighted); },
+                                         {"losses overlaps class_weights"}));
+    CHECK(refuses<std::invalid_argument>([&] { xsoftmax::cross_entropy_losses(x, x, of_rows, weighted); },
+                                         {"losses overlaps class_weights"}));
+    CHECK(refuses<std::invalid_argument>([&] { xsoftmax::softmax_cross_entropy(x, indices, part(0), weighted); },
+                                         {"gradient overlaps class_weights"}));
+    CHECK(refuses<std::invalid_argument>([&] { xsoftmax::softmax_cross_entropy(x, x, part(0), weighted); },
+                                         {"gradient overlaps class_weights"}));
+    CHECK(refuses<std::invalid_argument>([&] { xsoftmax::softmax_cross_entropy(x, classes, part(0)); },
+                                         {"gradient overlaps targets"}));
+    CHECK(same_bits(memory, before));
 
     CHECK_NOTHROW(xsoftmax::softmax_cross_entropy(part(0), part(0)));  // neither is written
     CHECK_NOTHROW(xsoftmax::softmax_cross_entropy(x, part(0), part(24)));

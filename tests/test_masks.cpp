@@ -50,7 +50,7 @@ struct batch {
 /// Holds masked_softmax and masked_log_softmax against the rows of kept elements, and looks that what is left out is not
 /// read: it is spoiled by NaN and infinities.
 template <class T>
-void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1, bool has_bias = false)
+void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1)
 {
     const std::size_t n = b.keys();
     const std::vector<T> clean = b.logits;
@@ -86,7 +86,6 @@ void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1, bo
     xsoftmax::masked_softmax(xsoftmax::tensor_view<const T, 4>(in_place.data(), b.extents), b.view(in_place), mask,
                              {.temperature = temperature});
     CHECK(in_place == p);
-    if (has_bias) return;
     // What lies behind the mask makes no difference.
     batch<T> other = b;
     other.logits = clean;
@@ -185,29 +184,41 @@ TEMPLATE_TEST_CASE("causal masks, with an offset, and all kinds at once", "[mask
             b.restrict_to([&](std::size_t s, std::size_t, std::size_t q, std::size_t k) {
                 return k < static_cast<std::size_t>(lengths[s]) && keys[k] != 0 && (q * shape[3] + k) % 7 != 3;
             });
-            batch<T> tame = b;  // −inf as a bias leaves out numbers, but not a NaN
-            xsoftmax::mask<T> mask{.keep = keys,
-                                   .lengths = std::span<const std::int64_t>(lengths),
-                                   .causal = offset,
-                                   .bias = xsoftmax::matrix_view<const T>(bias.data(), shape[2], shape[3])};
-            std::vector<T> p(b.logits.size());
-            xsoftmax::masked_softmax(tame.input(), tame.view(p), mask);
-            double worst = 0;
-            for (std::size_t r = 0; r < b.rows(); ++r) {
-                std::vector<T> row;
-                for (std::size_t k = 0; k < b.keys(); ++k)
-                    if (b.kept[r * b.keys() + k]) row.push_back(b.logits[r * b.keys() + k]);
-                std::size_t j = 0;
-                for (std::size_t k = 0; k < b.keys(); ++k) {
-                    const T got = p[r * b.keys() + k];
-                    if (!b.kept[r * b.keys() + k])
-                        worst = got == 0 ? worst : 1e9;
-                    else
-                        worst = std::max(worst, oracle::ulp_error(oracle::row<T>(row, 1).softmax(j++), got));
-                }
-            }
-            CHECK(worst <= bound);
+            check<T>(b, {.keep = keys,
+                         .lengths = std::span<const std::int64_t>(lengths),
+                         .causal = offset,
+                         .bias = xsoftmax::matrix_view<const T>(bias.data(), shape[2], shape[3])});
         }
+}
+
+TEST_CASE("a causal offset may be any number", "[masks]")
+{
+    batch<float> b({1, 2, 5, 7}, 250);
+    constexpr auto most = std::numeric_limits<std::ptrdiff_t>::max();
+    check<float>(b, {.causal = most});
+    check<float>(b, {.causal = most - 3});
+    b.restrict_to([](std::size_t, std::size_t, std::size_t, std::size_t) { return false; });
+    check<float>(b, {.causal = std::numeric_limits<std::ptrdiff_t>::min()});
+    check<float>(b, {.causal = -most});
+}
+
+TEMPLATE_TEST_CASE("a bias of -inf leaves out what is no number", "[masks]", float, double)
+{
+    using T = TestType;
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    for (const std::size_t n : {5u, 16u, 70u}) {
+        batch<T> b({1, 2, 3, n}, 350 + n);
+        std::vector<T> row(n), turned(3 * n);
+        for (std::size_t k = 0; k < n; ++k) row[k] = k % 3 == 1 ? -infinity : T(0);
+        for (std::size_t q = 0; q < 3; ++q)
+            for (std::size_t k = 0; k < n; ++k) turned[k * 3 + q] = (q + k) % 4 == 0 ? -infinity : T(0);
+        batch<T> other = b;
+        b.restrict_to([](std::size_t, std::size_t, std::size_t, std::size_t k) { return k % 3 != 1; });
+        check<T>(b, {.bias = row});
+        other.restrict_to([](std::size_t, std::size_t, std::size_t q, std::size_t k) { return (q + k) % 4 != 0; });
+        const std::array<std::ptrdiff_t, 2> apart{1, 3};
+        check<T>(other, {.bias = xsoftmax::tensor_view<const T, 2>(turned.data(), {3, n}, apart)});
+    }
 }
 
 TEMPLATE_TEST_CASE("a bias is added in the logits' type", "[masks]", float, double)
@@ -303,6 +314,48 @@ TEMPLATE_TEST_CASE("rows of which nothing is kept", "[masks]", float, double)
     for (std::size_t i = 0; i < n; ++i) CHECK(p[i] == (i < 5 ? expected[i] : T(0)));
     CHECK(losses[0] == Approx(xsoftmax::softmax_cross_entropy(row, 2)));
     for (std::size_t i = 5; i < n; ++i) CHECK(gradient[i] == 0);
+}
+
+TEMPLATE_TEST_CASE("a row of which nothing is kept: one-hot probabilities are its class, with any options", "[masks]",
+                   float, double)
+{
+    using T = TestType;
+    const std::vector<T> x(5, T(1)), one_hot{0, 0, 0, 1, 0}, weights{T(1), T(2), T(0.5), T(3), T(0.25)};
+    const xsoftmax::matrix_view<const T> in(x.data(), 1, 5), probabilities(one_hot.data(), 1, 5);
+    const std::vector<int> targets{3};
+    const std::vector<unsigned char> none(5, 0);
+    for (const auto kept : {nothing_kept::zeros, nothing_kept::uniform, nothing_kept::nan})
+        for (const double smoothing : {0.0, 0.25, 1.0})
+            for (const bool weighted : {false, true}) {
+                const xsoftmax::mask<T> mask{.keep = none, .nothing_kept = kept};
+                xsoftmax::batch_cross_entropy_options<T> options{.label_smoothing = smoothing, .z_loss = 0.5};
+                if (weighted) options.class_weights = weights;
+                std::vector<T> by_class(1), by_probabilities(1), gradient(5, T(7));
+                xsoftmax::masked_cross_entropy_losses(in, targets, mask, by_class,
+                                                      xsoftmax::matrix_view<T>(gradient.data(), 1, 5), options);
+                xsoftmax::masked_cross_entropy_losses(in, probabilities, mask, by_probabilities, options);
+                CAPTURE(smoothing, weighted);
+                if (kept == nothing_kept::nan) {
+                    CHECK(std::isnan(by_class[0]));
+                    CHECK(std::isnan(by_probabilities[0]));
+                    continue;
+                }
+                CHECK(by_class == by_probabilities);
+                CHECK(gradient == std::vector<T>(5, T(0)));
+                const double weight = weighted ? (1 - smoothing) * 3 + smoothing / 5 * 6.75 : 1;
+                CHECK(by_class[0] == Approx(kept == nothing_kept::uniform ? weight * std::log(5.0) : 0));
+            }
+}
+
+TEST_CASE("an ignored row may keep nothing", "[masks]")
+{
+    const std::vector<float> x(8, 1.0f);
+    const std::vector<unsigned char> keep{0, 0, 0, 0, 1, 1, 0, 1};
+    const xsoftmax::matrix_view<const float> in(x.data(), 2, 4);
+    const xsoftmax::mask<float> mask{.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 2, 4),
+                                     .nothing_kept = nothing_kept::error};
+    CHECK(xsoftmax::masked_softmax_cross_entropy(in, std::vector<int>{-100, 0}, mask) == Approx(std::log(3.0)));
+    CHECK_THROWS_AS(xsoftmax::masked_softmax_cross_entropy(in, std::vector<int>{0, 0}, mask), std::invalid_argument);
 }
 
 TEMPLATE_TEST_CASE("masked losses are those of the kept classes", "[masks]", float, double)
@@ -422,6 +475,57 @@ TEST_CASE("what masks refuse", "[masks]")
     refused("lengths[1] is 5", {.lengths = std::span<const std::int64_t>(too_long)});
     refused("lengths[0] is -1", {.lengths = std::span<const std::int64_t>(negative)});
     refused("lengths[0] is 18446744073709551615", {.lengths = std::span<const std::uint64_t>(enormous)});
+    const std::array<std::ptrdiff_t, 2> far{std::numeric_limits<std::ptrdiff_t>::max() / 2 + 1, 1};
+    refused("keep has stride 4611686018427387904 on axis 1",
+            {.keep = xsoftmax::tensor_view<const unsigned char, 2>(bytes.data(), {3, 4}, far)});
+    refused("bias has stride 4611686018427387904 on axis 1",
+            {.bias = xsoftmax::tensor_view<const float, 2>(x.data(), {3, 4}, far)});
     refused("temperature is -2", {}, {.temperature = -2});
     refused("axis is 3", {}, {.axis = 3});
+}
+
+TEMPLATE_TEST_CASE("masks refuse outputs over what they are made of", "[masks]", float, double)
+{
+    using T = TestType;
+    using view = xsoftmax::matrix_view<T>;
+    std::vector<T> x(12, T(1)), memory(24, T(0)), gradient(12);
+    const auto before = memory;
+    const xsoftmax::matrix_view<const T> in(x.data(), 3, 4);
+    const std::vector<int> classes{0, 1, 2};
+    T* const at = memory.data();
+    const auto refused = [&](const std::string& part, auto&& call) {
+        std::string message = "nothing was thrown";
+        try {
+            call();
+        }
+        catch (const std::invalid_argument& error) {
+            message = error.what();
+        }
+        INFO(message);
+        CHECK(message.find(part) != std::string::npos);
+        CHECK(message.find("bytes after") != std::string::npos);
+        CHECK(memory == before);
+    };
+    const auto each = [&](const std::string& part, const xsoftmax::mask<T>& mask) {
+        const view out(at, 3, 4);
+        const std::span<T> losses(at + 1, 3);
+        refused("probabilities overlaps " + part, [&] { xsoftmax::masked_softmax(in, out, mask); });
+        refused("log_probabilities overlaps " + part, [&] { xsoftmax::masked_log_softmax(in, out, mask); });
+        refused("losses overlaps " + part, [&] { xsoftmax::masked_cross_entropy_losses(in, classes, mask, losses); });
+        refused("losses overlaps " + part, [&] { xsoftmax::masked_cross_entropy_losses(in, in, mask, losses); });
+        refused("gradient overlaps " + part, [&] { xsoftmax::masked_softmax_cross_entropy(in, classes, mask, out); });
+        refused("gradient overlaps " + part, [&] { xsoftmax::masked_softmax_cross_entropy(in, in, mask, out); });
+    };
+    const auto* const bytes = reinterpret_cast<const unsigned char*>(at);
+    each("bias", {.bias = xsoftmax::matrix_view<const T>(at, 3, 4)});
+    each("bias", {.bias = std::span<const T>(at + 1, 4)});
+    each("bias", {.bias = xsoftmax::matrix_view<const T>(at + 1, 3, 1)});
+    each("keep", {.keep = std::span<const unsigned char>(bytes + sizeof(T), 4)});
+    each("lengths", {.lengths = std::span<const std::int32_t>(reinterpret_cast<const std::int32_t*>(at + 1), 3)});
+
+    // Beside each other, and between each other's rows.
+    xsoftmax::masked_softmax(in, view(at + 12, 3, 4), {.bias = xsoftmax::matrix_view<const T>(at, 3, 4)});
+    std::fill(memory.begin(), memory.end(), T(0));
+    xsoftmax::masked_softmax(in, view(at + 4, 3, 4, 8), {.bias = xsoftmax::matrix_view<const T>(at, 3, 4, 8)});
+    CHECK(memory[4] == T(0.25));
 }

@@ -21,6 +21,7 @@ inline namespace XSOFTMAX_TARGET {
 /// than half of the mass, or 0: where the difference cancels, the operands' own rounding is no smaller. What a dominant
 /// element lacks to 1 is taken from the others, so that small gradients keep their digits.
 /// Values: a NaN anywhere makes its row NaN.
+/// Method: p·((u − c) − Σ_j p[j]·(u[j] − c))/T, whose sums are kept in twice the precision, see kernels/backward.hpp.
 /// Throws: std::out_of_range if there is no such axis; std::invalid_argument if T is not in (0, ∞), the extents differ or
 /// are too many, or the gradient overlaps an operand without being the same view; nothing is written then.
 template <detail::input_tensor Probabilities, detail::input_tensor_like<Probabilities> Upstream,
@@ -61,6 +62,8 @@ void softmax_backward(Probabilities&& probabilities, Upstream&& upstream, Gradie
 /// Error: at most 4 ULP of the larger of |u[i]|/T and exp(y[i])·|Σ_j u[j]|/T, and, where exp(y[i]) > 1/2, of the larger of
 /// |Σ_{j≠i} u[j]|/T and (1 − exp(y[i]))·|Σ_j u[j]|/T; Σ_j |u[j]| takes the sums' place where these cancel.
 /// Values: a NaN in u makes its row NaN, one in y its own element.
+/// Method: as it stands, but at an element with more than half of the mass (−Σ_{j≠i} u[j] − (exp(y) − 1)·Σ u)/T by expm1, see
+/// kernels/backward.hpp.
 template <detail::input_tensor LogProbabilities, detail::input_tensor_like<LogProbabilities> Upstream,
           detail::output_tensor_like<LogProbabilities> Gradient>
 void log_softmax_backward(const LogProbabilities& log_probabilities, const Upstream& upstream, const Gradient& gradient,

@@ -37,8 +37,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Index target, 
 ///
 /// Shapes: `gradient` is a contiguous range of the logits' type and length; it may be the logits themselves.
 /// Error of the gradient: at most 3 ULP (4 on other than AVX2 and AVX-512) per element. At a target that wins, p − 1 is
-/// computed as −Σ others/Σ all, which
-/// keeps every digit where p rounds to 1.
+/// computed as −Σ others/Σ all, which keeps every digit where p rounds to 1.
 /// Throws: as above, and std::invalid_argument if the lengths differ or the ranges overlap without being equal; nothing is
 /// written then.
 template <detail::row Logits, detail::class_index Index, detail::output_row<detail::element_of<Logits>> Gradient>
@@ -102,7 +101,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
     detail::check_size("softmax_cross_entropy", "targets", t.size(), "logits", in.size());
     detail::check_size("softmax_cross_entropy", "gradient", out.size(), "logits", in.size());
     detail::check_same_or_apart<T>("softmax_cross_entropy", "gradient", out, "logits", in);
-    detail::check_apart<T>("softmax_cross_entropy", "gradient", out, "targets", t);
+    detail::check_apart("softmax_cross_entropy", "gradient", out, "targets", t);
     return static_cast<T>(detail::loss_of_probabilities<T>(in, t.data(), out.data(), {options.temperature}));
 }
 
@@ -115,18 +114,26 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
 //
 // with nll = −log softmax(x/T), ε = label_smoothing, w = class_weights (1 without), z = z_loss. The mean divides the sum of
 // the losses by Σ w[y] over the rows that are not ignored, or by the number of rows for probabilities; the gradient is that
-// of what is returned. If all rows are ignored, the mean is NaN (0/0), the sum 0, and the gradient 0.
+// of what is returned. If all rows are ignored, the mean is NaN (0/0), the sum 0, and the gradient 0. If the weights of the
+// rows that are not ignored sum to 0, mean and gradient are NaN, as PyTorch's are.
 // A class whose logit is −inf has nll = +inf: smoothing makes the loss +inf, unless its weight is 0. Whatever is multiplied
-// by 0 adds 0, never NaN. One-hot probabilities give what class indices give, bit for bit.
+// by 0 adds 0, never NaN; but a negative z_loss that is infinite, beside such a class, leaves NaN of the two.
+// One-hot probabilities give what class indices give, bit for bit, but for the mean with class weights, which divides by
+// another number, and for the sign of a zero.
 
 /// Cross-entropy of each row with a class, the formula above: one loss for each row, 0 for ignored ones.
 ///
 /// Shapes: `logits` is a view of float or double whose `axis` are the classes; `targets` a contiguous range of any integer
-/// type and `losses` one of the logits' type, with an element for each row, in row-major order of the other axes.
+/// type and `losses` one of the logits' type, with an element for each row, in row-major order of the other axes. `losses`
+/// shares no memory with logits, targets or class weights.
+/// Units: nats.
 /// Options: see batch_cross_entropy_options; `reduction` does not matter here.
 /// Error: at most 4 ULP of the largest term of the loss.
 /// Throws: std::out_of_range if a target is neither in [0, classes) nor ignored, naming the row, or there is no such axis;
-/// std::invalid_argument for lengths that do not fit and options out of their ranges; nothing is written then.
+/// std::invalid_argument for lengths that do not fit, options out of their ranges, and outputs over what is read; nothing is
+/// written then.
+/// Method: the formula of a row, see above; weights and smoothing become the row's target probabilities, in twice the
+/// precision, and z_loss takes the logarithm that the row's sum has anyway.
 template <detail::input_tensor Logits, detail::class_indices Targets,
           detail::output_row<detail::tensor_element<Logits>> Losses>
 void cross_entropy_losses(const Logits& logits, Targets&& targets, Losses&& losses,
@@ -146,7 +153,10 @@ void cross_entropy_losses(Executor&& executor, const Logits& logits, Targets&& t
                          detail::wanted_losses(detail::as_output(losses)), options);
 }
 
-/// The same, and the gradient of each row's loss by its logits, which may be written over the logits.
+/// The same, and the gradient of each row's loss by its logits.
+///
+/// Shapes: `gradient` is a view of the logits' type and extents, with strides of its own. It may be the logits themselves, and
+/// shares no memory with targets, losses or class weights.
 /// Error of the gradient: at most 4 ULP of the largest of its terms.
 template <detail::input_tensor Logits, detail::class_indices Targets,
           detail::output_row<detail::tensor_element<Logits>> Losses, detail::output_tensor_like<Logits> Gradient>
@@ -168,6 +178,15 @@ void cross_entropy_losses(Executor&& executor, const Logits& logits, Targets&& t
 }
 
 /// Mean or sum of the rows' cross-entropies with classes.
+///
+/// Shapes: `logits` is a view of float or double whose `axis` are the classes; `targets` a contiguous range of any integer
+/// type, with an element for each row, in row-major order of the other axes.
+/// Units: nats.
+/// Options: see batch_cross_entropy_options; by default the mean, along the last axis, at temperature 1.
+/// Values: NaN for the mean of no rows, or of ignored ones alone; see the formula above.
+/// Error: at most 4 ULP of the mean, or sum, of the rows' largest terms.
+/// Throws: as cross_entropy_losses.
+/// Method: the losses of the rows are added up in twice the precision, in the order of one thread.
 template <detail::input_tensor Logits, detail::class_indices Targets>
 detail::tensor_element<Logits> softmax_cross_entropy(
     const Logits& logits, Targets&& targets, batch_cross_entropy_options<detail::tensor_element<Logits>> options = {})
@@ -186,7 +205,7 @@ detail::tensor_element<Logits> softmax_cross_entropy(
                                 options);
 }
 
-/// The same, and its gradient by the logits, which may be written over the logits.
+/// The same, and its gradient by the logits; shapes and error of the gradient as for cross_entropy_losses.
 template <detail::input_tensor Logits, detail::class_indices Targets, detail::output_tensor_like<Logits> Gradient>
 detail::tensor_element<Logits> softmax_cross_entropy(
     const Logits& logits, Targets&& targets, const Gradient& gradient,
@@ -247,7 +266,8 @@ void cross_entropy_losses(Executor&& executor, const Logits& logits, const Targe
                                detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options);
 }
 
-/// Mean or sum of the rows' cross-entropies with target probabilities.
+/// Mean or sum of the rows' cross-entropies with target probabilities, a view of the logits' extents; the mean is over the
+/// rows, whatever the weights. All else as for classes.
 template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets>
 detail::tensor_element<Logits> softmax_cross_entropy(
     const Logits& logits, const Targets& targets,

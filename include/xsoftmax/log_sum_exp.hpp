@@ -21,8 +21,7 @@ inline namespace XSOFTMAX_TARGET {
 /// log(how many zeros) where it is 0.
 /// Values: −inf for an empty row and for a row of −inf; +inf if any element is +inf; NaN if any element is NaN.
 /// Error: at most 3 ULP (4 on other than AVX2 and AVX-512) for every n ≤ 2^24. Where max x/T is negative and cancels the
-/// logarithm, the bound holds relative to
-/// max x/T: the logits' own rounding is no smaller.
+/// logarithm, the bound holds relative to max x/T: the logits' own rounding is no smaller.
 /// Throws: std::invalid_argument if T is not in [0, ∞).
 /// Method: Blanchard, Higham & Higham, IMA J. Numer. Anal. 41 (2021), with log1p of the sum without the maximum.
 template <detail::row Logits>
@@ -64,7 +63,7 @@ void log_sum_exp(Executor&& executor, const Logits& logits, Values&& values, sof
     detail::check_countable("log_sum_exp", "logits", in);
     const auto layout = detail::rows_along(axis, in);
     detail::check_count("log_sum_exp", "values", out.size(), layout.rows(), "rows");
-    detail::check_beside("log_sum_exp", "values", out, "logits", in);
+    detail::check_apart("log_sum_exp", "values", out, "logits", in);
 
     if (layout.length == 0) {
         detail::fill(out.data(), out.size(), -kernels::infinity<T>);

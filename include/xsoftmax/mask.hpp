@@ -82,16 +82,20 @@ using row_lengths = std::variant<std::span<const std::int64_t>, std::span<const 
                                  std::span<const std::uint64_t>, std::span<const std::uint32_t>>;
 
 /// What a row gets in which nothing is kept.
+///
+/// A loss's targets are here smoothed over all classes, and weighted: those of a class y sum to (1 − ε)·w[y] + ε/n·Σ_k w[k].
+/// z_loss adds nothing to such a row.
 enum class nothing_kept {
     zeros,    ///< probabilities 0, log-probabilities −inf, loss and gradient 0
-    uniform,  ///< probabilities 1/n, log-probabilities −log n, loss log n times the row's weight, gradient 0
+    uniform,  ///< probabilities 1/n, log-probabilities −log n, loss log n times Σ of the row's targets, gradient 0
     nan,      ///< NaN, as softmax of nothing but −inf
-    error     ///< std::invalid_argument that names the row, before anything is written
+    error     ///< std::invalid_argument that names the row, before anything is written; ignored rows aside
 };
 
 /// Which elements of logits of T take part. All that is given must hold; nothing given keeps everything.
 ///
-/// What is left out is never read as a number: a NaN there stays there. A kept logit of −inf counts as left out.
+/// What is left out is never read as a number: a NaN there stays there. A kept logit of −inf counts as left out. Target
+/// probabilities are no logits: each is read, and a NaN among them makes its row's loss NaN, whatever the mask keeps.
 template <class T>
 struct mask {
     /// bool or bytes, 0 where the element is left out; broadcast over the logits.

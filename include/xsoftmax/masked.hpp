@@ -16,11 +16,12 @@ inline namespace XSOFTMAX_TARGET {
 /// bias added to x.
 ///
 /// Shapes: `logits` and `probabilities` are views of the same extents, which may be the same view; what the mask holds is
-/// broadcast over them.
+/// broadcast over them, and shares no memory with `probabilities`.
 /// Options: as for softmax; the mask's `nothing_kept` says what a row gets in which nothing is kept, zeros by default.
 /// Error: that of softmax, for the sums x + bias as they round in T.
-/// Throws: as softmax; std::invalid_argument if a part of the mask cannot be broadcast, or a row keeps nothing and that is to
-/// be an error; std::out_of_range if a length is not in [0, extent of the axis]; nothing is written then.
+/// Throws: as softmax; std::invalid_argument if a part of the mask cannot be broadcast or shares memory with the output, or a
+/// row keeps nothing and that is to be an error; std::out_of_range if a length is not in [0, extent of the axis]; nothing is
+/// written then.
 template <detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
 void masked_softmax(const Logits& logits, const Probabilities& probabilities,
                     const mask<detail::tensor_element<Logits>>& mask, softmax_options options = {})
@@ -41,6 +42,7 @@ void masked_softmax(Executor&& executor, const Logits& logits, const Probabiliti
     detail::check_countable("masked_softmax", "logits", in);
     detail::check_output("masked_softmax", "probabilities", out, "logits", in);
     const detail::row_masks<T> masks("masked_softmax", mask, in, axis);
+    masks.check_apart("probabilities", out);
 
     detail::run_masked_batch<kernels::softmax_operation<T>>(executor, axis, in, out, masks, T(0),
                                                             masks.probability_of_nothing(), options.temperature);
@@ -67,6 +69,7 @@ void masked_log_softmax(Executor&& executor, const Logits& logits, const LogProb
     detail::check_countable("masked_log_softmax", "logits", in);
     detail::check_output("masked_log_softmax", "log_probabilities", out, "logits", in);
     const detail::row_masks<T> masks("masked_log_softmax", mask, in, axis);
+    masks.check_apart("log_probabilities", out);
 
     detail::run_masked_batch<kernels::log_softmax_operation<T>>(
         executor, axis, in, out, masks, -kernels::infinity<T>, masks.log_probability_of_nothing(), options.temperature);
@@ -79,7 +82,16 @@ void masked_log_softmax(Executor&& executor, const Logits& logits, const LogProb
 // infinite loss. A row in which nothing is kept has the loss and the gradient that the mask's `nothing_kept` says; it
 // counts in the mean.
 
-/// One loss for each row, with classes as targets.
+/// Cross-entropy of each row's kept classes with a class: one loss for each row, 0 for ignored ones.
+///
+/// Shapes, options, units: as for cross_entropy_losses; what the mask holds is broadcast over the logits, and shares no memory
+/// with losses or gradient.
+/// Values: +inf for a target that is left out; a row in which nothing is kept has what the mask's `nothing_kept` says.
+/// Error: at most 4 ULP of the largest term of the loss, for the sums x + bias as they round in T.
+/// Throws: as cross_entropy_losses; std::invalid_argument if a part of the mask cannot be broadcast or shares memory with an
+/// output, or a row that is not ignored keeps nothing and that is to be an error; std::out_of_range if a length is not in
+/// [0, classes]; nothing is written then.
+/// Method: the rows with −inf for what is left out, by the kernels of cross_entropy_losses.
 template <detail::input_tensor Logits, detail::class_indices Targets,
           detail::output_row<detail::tensor_element<Logits>> Losses>
 void masked_cross_entropy_losses(const Logits& logits, Targets&& targets,
@@ -124,7 +136,7 @@ void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, Targ
                          detail::as_output(gradient), detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
 
-/// One loss for each row, with probabilities as targets.
+/// Cross-entropy of each row's kept classes with target probabilities, a view of the logits' extents. All else as for classes.
 template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets,
           detail::output_row<detail::tensor_element<Logits>> Losses>
 void masked_cross_entropy_losses(const Logits& logits, const Targets& targets,
@@ -170,7 +182,8 @@ void masked_cross_entropy_losses(Executor&& executor, const Logits& logits, cons
                                detail::wanted_losses(detail::as_output(losses)), options, &mask);
 }
 
-/// Mean or sum of the losses, with classes as targets.
+/// Mean or sum of the losses of masked_cross_entropy_losses with classes; reductions as for softmax_cross_entropy. All else as
+/// there.
 template <detail::input_tensor Logits, detail::class_indices Targets>
 detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, Targets&& targets, const mask<detail::tensor_element<Logits>>& mask,
@@ -210,7 +223,7 @@ detail::tensor_element<Logits> masked_softmax_cross_entropy(
                                 detail::as_indices(targets), detail::as_output(gradient), {}, options, &mask);
 }
 
-/// Mean or sum of the losses, with probabilities as targets.
+/// Mean or sum of the losses of masked_cross_entropy_losses with target probabilities. All else as there.
 template <detail::input_tensor Logits, detail::input_tensor_like<Logits> Targets>
 detail::tensor_element<Logits> masked_softmax_cross_entropy(
     const Logits& logits, const Targets& targets, const mask<detail::tensor_element<Logits>>& mask,

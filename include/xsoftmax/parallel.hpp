@@ -10,7 +10,9 @@
 ///     xsoftmax::openmp    where the program is compiled with OpenMP
 ///     xsoftmax::onetbb    where oneTBB's headers are found; the program links TBB::tbb
 
-#include "detail/executor.hpp"
+#include "executor.hpp"
+
+#include <cstddef>
 
 #if defined(_OPENMP)
 #include <atomic>

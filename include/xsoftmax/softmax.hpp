@@ -57,7 +57,9 @@ template <detail::row Logits>
 /// extents, each with strides of its own. They may be the same view. Extents of 0 are fine, and nothing is done.
 /// Options: `axis`, default the last one.
 /// Throws: as above; std::out_of_range if there is no such axis; std::invalid_argument if the extents differ or are too
-/// many, the views overlap without being the same, or one element of the output has several places; nothing is written then.
+/// many, strides reach farther than memory, the views overlap without being the same, or one element of the output has
+/// several places; nothing is written then. Views of different strides whose ranges of memory meet count as overlapping, also
+/// where the elements of one lie between those of the other.
 /// Results: those of the row by itself, bit for bit, but along an axis whose elements are apart and whose neighbours are
 /// contiguous: there the last bit may differ.
 template <detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>

@@ -6,6 +6,8 @@
 #include "architecture.hpp"
 #include "backward.hpp"
 #include "cross_entropy.hpp"
+#include "error.hpp"
+#include "executor.hpp"
 #include "log_sum_exp.hpp"
 #include "mask.hpp"
 #include "masked.hpp"

@@ -9,6 +9,7 @@
 #include <cinttypes>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -70,22 +71,38 @@ inline namespace XSOFTMAX_TARGET {
          argument, extent, axis);
 }
 
+[[noreturn]] XSOFTMAX_COLD inline void fail_reach(const char* function, const char* argument, std::size_t axis,
+                                                  std::ptrdiff_t stride, std::size_t extent)
+{
+    fail(error_kind::invalid_argument,
+         "xsoftmax::%s: %s has stride %td on axis %zu of extent %zu, which reaches farther than memory does", function,
+         argument, stride, axis, extent);
+}
+
 [[noreturn]] XSOFTMAX_COLD inline void fail_stride(const char* function, const char* argument, std::size_t axis)
 {
     fail(error_kind::invalid_argument, "xsoftmax::%s: %s is written to, but has stride 0 on axis %zu", function,
          argument, axis);
 }
 
-[[noreturn]] XSOFTMAX_COLD inline void fail_written_twice(const char* function, const char* argument)
+[[noreturn]] XSOFTMAX_COLD inline void fail_written_twice(const char* function, const char* argument,
+                                                          const std::ptrdiff_t* strides, std::size_t rank)
 {
+    char list[128] = "";
+    for (std::size_t k = 0, used = 0; k < rank && used < sizeof list; ++k)
+        used += static_cast<std::size_t>(
+            std::snprintf(list + used, sizeof list - used, k == 0 ? "%td" : ", %td", strides[k]));
     fail(error_kind::invalid_argument,
-         "xsoftmax::%s: %s is written to, but its strides give several places the same element", function, argument);
+         "xsoftmax::%s: %s is written to, but strides of %s give several places the same element", function, argument,
+         list);
 }
 
-[[noreturn]] XSOFTMAX_COLD inline void fail_views_overlap(const char* function, const char* argument, const char* other)
+[[noreturn]] XSOFTMAX_COLD inline void fail_views_overlap(const char* function, const char* argument, const char* other,
+                                                          std::ptrdiff_t bytes)
 {
-    fail(error_kind::invalid_argument, "xsoftmax::%s: %s overlaps %s without being the same view", function, argument,
-         other);
+    fail(error_kind::invalid_argument,
+         "xsoftmax::%s: %s overlaps %s without being the same view: its memory begins %td bytes after", function,
+         argument, other, bytes);
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_value(const char* function, const char* argument, double value,
@@ -198,16 +215,6 @@ void check_same_or_apart(const char* function, const char* output_name, std::spa
         fail_overlap(function, output_name, input_name, bytes);
 }
 
-/// The output shares no memory with the input.
-template <class T>
-void check_apart(const char* function, const char* output_name, std::span<const T> output, const char* input_name,
-                 std::span<const T> input)
-{
-    if (output.data() == input.data() && !output.empty()) [[unlikely]]
-        fail_overlap(function, output_name, input_name, 0);
-    check_same_or_apart(function, output_name, output, input_name, input);
-}
-
 /// As the messages take an integer.
 template <class Index>
 [[nodiscard]] auto printable(Index index)
@@ -244,7 +251,7 @@ inline void check_row_axis(const char* function, std::ptrdiff_t axis)
         fail_axis(function, axis, 1);
 }
 
-/// The elements can be counted in bytes.
+/// The elements can be counted in bytes, and so can the distance between any two: no place of theirs overflows.
 template <class T>
 void check_countable(const char* function, const char* argument, const operand<T>& view)
 {
@@ -255,6 +262,15 @@ void check_countable(const char* function, const char* argument, const operand<T
         if (view.extents[k] > most / count) [[unlikely]]
             fail_too_large(function, argument, k, view.extents[k]);
         count *= view.extents[k];
+    }
+    std::size_t reach = 1;
+    for (std::size_t k = 0; k < view.rank; ++k) {
+        if (view.extents[k] <= 1) continue;
+        const auto stride = static_cast<std::size_t>(view.strides[k]);
+        const std::size_t width = view.strides[k] < 0 ? 0 - stride : stride;  // that of the least number too
+        if (width > (most - reach) / (view.extents[k] - 1)) [[unlikely]]
+            fail_reach(function, argument, k, view.strides[k], view.extents[k]);
+        reach += width * (view.extents[k] - 1);
     }
 }
 
@@ -268,8 +284,18 @@ void check_extents(const char* function, const char* argument, const operand<T>&
 }
 
 /// The first byte that a view may touch, and the one after the last. Both are 0 if it has no elements.
+using memory_range = std::array<std::uintptr_t, 2>;
+
 template <class T>
-[[nodiscard]] std::array<std::uintptr_t, 2> memory_of(const operand<T>& view)
+[[nodiscard]] memory_range memory_of(std::span<T> row)
+{
+    if (row.empty()) return {};
+    const auto base = reinterpret_cast<std::uintptr_t>(row.data());
+    return {base, base + row.size_bytes()};
+}
+
+template <class T>
+[[nodiscard]] memory_range memory_of(const operand<T>& view)
 {
     std::ptrdiff_t lowest = 0, highest = 0;
     for (std::size_t k = 0; k < view.rank; ++k) {
@@ -283,15 +309,11 @@ template <class T>
             base + static_cast<std::uintptr_t>((highest + 1) * size)};
 }
 
-/// A row of results lies outside of what a view spans.
-template <class T, class U>
-void check_beside(const char* function, const char* output_name, std::span<T> output, const char* view_name,
-                  const operand<U>& view)
+/// How far the memory of one view begins after that of another.
+template <class A, class B>
+[[nodiscard]] std::ptrdiff_t bytes_after(const A& a, const B& b)
 {
-    const auto memory = memory_of(view);
-    const auto begin = reinterpret_cast<std::uintptr_t>(output.data());
-    if (!output.empty() && begin < memory[1] && memory[0] < begin + output.size_bytes()) [[unlikely]]
-        fail_views_overlap(function, output_name, view_name);
+    return static_cast<std::ptrdiff_t>(memory_of(a)[0] - memory_of(b)[0]);
 }
 
 /// The axes of a view along which it has more than one element, the widest stride first.
@@ -322,13 +344,21 @@ private:
     std::size_t count_ = 0;
 };
 
+/// Does some byte lie in the memory of both?
+template <class A, class B>
+[[nodiscard]] bool ranges_meet(const A& a, const B& b)
+{
+    const memory_range a_memory = memory_of(a), b_memory = memory_of(b);
+    return a_memory[0] < b_memory[1] && b_memory[0] < a_memory[1];
+}
+
 /// Do two views of the same extents share an element? Where that takes more than comparing, the answer may be yes
 /// without need: views of different strides whose ranges of memory meet, or whose own axes are not nested.
 template <class T, class U>
 [[nodiscard]] bool views_overlap(const operand<T>& a, const operand<U>& b)
 {
-    const auto a_memory = memory_of(a), b_memory = memory_of(b);
-    if (a_memory[1] <= b_memory[0] || b_memory[1] <= a_memory[0]) return false;
+    if (!ranges_meet(a, b)) return false;
+    if constexpr (sizeof(T) != sizeof(U)) return true;
 
     // The same strides: is the distance a sum of strides, each taken fewer times than its axis has elements? Each axis of
     // nested ones, from the widest down, leaves one or two counts that can work out.
@@ -349,6 +379,22 @@ template <class T, class U>
     for (std::size_t k = 0; k + 1 < axes.count(); ++k)
         if (axes[k].width < axes[k + 1].width * axes[k + 1].extent) return true;
     return reachable(reachable, bytes / static_cast<std::ptrdiff_t>(sizeof(T)), 0);
+}
+
+/// A row or list counts as sharing an element with a view if it lies among the view's.
+template <class A, class B>
+[[nodiscard]] bool views_overlap(const A& a, const B& b)
+{
+    return ranges_meet(a, b);
+}
+
+/// The output shares no memory with what is read beside the logits: targets, class weights, the parts of a mask.
+template <class Output, class Input>
+void check_apart(const char* function, const char* output_name, const Output& output, const char* input_name,
+                 const Input& input)
+{
+    if (views_overlap(output, input)) [[unlikely]]
+        fail_overlap(function, output_name, input_name, bytes_after(output, input));
 }
 
 /// The greatest common divisor of positive numbers. (std::gcd may be left to the linker, with other units' instructions.)
@@ -390,7 +436,7 @@ void check_written_once(const char* function, const char* argument, const operan
         return;
     for (std::size_t k = 0; k < view.rank; ++k)
         if (view.strides[k] == 0 && view.extents[k] > 1) fail_stride(function, argument, k);
-    fail_written_twice(function, argument);
+    fail_written_twice(function, argument, view.strides.data(), view.rank);
 }
 
 template <class T, class U>
@@ -407,7 +453,7 @@ void check_views_same_or_apart(const char* function, const char* output_name, co
                                const char* input_name, const operand<U>& input)
 {
     if (!same_view(output, input) && views_overlap(output, input)) [[unlikely]]
-        fail_views_overlap(function, output_name, input_name);
+        fail_views_overlap(function, output_name, input_name, bytes_after(output, input));
 }
 
 /// An output of an input's extents, which may be that input itself.
@@ -416,6 +462,7 @@ void check_output(const char* function, const char* output_name, const operand<T
                   const operand<U>& input)
 {
     check_extents(function, output_name, output, input_name, input);
+    check_countable(function, output_name, output);
     check_written_once(function, output_name, output);
     check_views_same_or_apart(function, output_name, output, input_name, input);
 }

@@ -15,6 +15,13 @@ namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
 struct backward_of_softmax {
+    /// The temperature at which the kernel is called for another one, by whose quotient its results are divided.
+    template <class T>
+    [[nodiscard]] static double nearest(double temperature)
+    {
+        return temperature;
+    }
+
     template <class T>
     using row = kernels::softmax_backward_entry<T>;
     template <class T>
@@ -22,6 +29,15 @@ struct backward_of_softmax {
 };
 
 struct backward_of_log_softmax {
+    /// T may not hold the reciprocal of an extreme one. 2^70 brings up what exponentials of e^-128 leave of a float.
+    template <class T>
+    [[nodiscard]] static double nearest(double temperature)
+    {
+        constexpr double least = sizeof(T) == 4 ? 0x1p-70 : 0x1p-400;
+        if (temperature < least) return least;
+        return temperature < 1 || kernels::is_ordinary<T>(temperature) ? temperature : 1;
+    }
+
     template <class T>
     using row = kernels::log_softmax_backward_entry<T>;
     template <class T>
@@ -43,13 +59,14 @@ void run_backward(Executor& executor, const char* function, const char* forward_
     const std::size_t axis = check_axis(function, options.axis, forward.rank);
     check_countable(function, forward_name, forward);
     check_extents(function, "upstream", upstream, forward_name, forward);
+    check_countable(function, "upstream", upstream);
     check_output(function, "gradient", gradient, forward_name, forward);
     check_output(function, "gradient", gradient, "upstream", upstream);
 
     const auto layout = arranged<T>(rows_along(axis, forward, upstream, gradient), options.temperature);
     const auto data = data_of<T>(forward, upstream, gradient);
     const std::size_t n = layout.length;
-    const bool ordinary = kernels::is_ordinary<T>(options.temperature);
+    const double nearest = Pass::template nearest<T>(options.temperature);
     if (are_side_by_side<T>(layout, options.temperature)) {
         const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
             const auto at = moved_by(data, offset);
@@ -61,11 +78,10 @@ void run_backward(Executor& executor, const char* function, const char* forward_
     }
     const auto run = [&](const pointers<T, 3>& row, std::size_t) {
         call<typename Pass::template row<T>>(static_cast<const T*>(row[0]), static_cast<const T*>(row[1]), row[2], n,
-                                             ordinary ? options.temperature : 1.0);
-        // T may not hold the reciprocal of an extreme temperature.
-        if (!ordinary) [[unlikely]]
+                                             nearest);
+        if (nearest != options.temperature) [[unlikely]]
             for (std::size_t i = 0; i < n; ++i)
-                row[2][i] = static_cast<T>(static_cast<double>(row[2][i]) / options.temperature);
+                row[2][i] = static_cast<T>(static_cast<double>(row[2][i]) / (options.temperature / nearest));
     };
     in_shares(executor, layout, [&](rows_share share) { for_each_row<true>(layout, data, run, share); });
 }

@@ -2,33 +2,14 @@
 
 /// Rows in shares, for several threads.
 
+#include "../executor.hpp"
 #include "layout.hpp"
 
 #include <algorithm>
-#include <concepts>
 #include <cstddef>
 #include <type_traits>
 
-namespace xsoftmax {
-
-/// Runs task(0) … task(count − 1), each once, in any order and on any threads, and returns when all have returned. If one
-/// throws, it throws one of the exceptions; tasks that have not begun by then may be left out.
-template <class E>
-concept executor = requires(E& run, std::size_t count, void (*task)(std::size_t))
-{
-    run(count, task);
-};
-
-/// The caller's own thread: one task after the other.
-struct serial_executor {
-    template <class Task>
-    XSOFTMAX_ALWAYS_INLINE void operator()(std::size_t count, Task&& task) const
-    {
-        for (std::size_t k = 0; k < count; ++k) task(k);
-    }
-};
-
-namespace detail {
+namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
 /// What a task is worth: 5 to 20 µs, where handing it to a thread costs about 1. Fewer elements stay on one thread.
@@ -52,5 +33,4 @@ void in_shares(Executor& run_tasks, const row_layout<Operands>& layout, const Ru
 }
 
 }  // namespace XSOFTMAX_TARGET
-}  // namespace detail
-}  // namespace xsoftmax
+}  // namespace xsoftmax::detail

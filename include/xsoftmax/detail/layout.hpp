@@ -187,9 +187,10 @@ template <class T, class... Others>
         const typename layout::dimension next{first.extents[k], strides_of(k)};
         if (result.outer_rank > 0) {
             auto& before = result.outer[result.outer_rank - 1];
-            bool merges = true;
+            bool merges = true;  // unsigned: of a view without elements, strides times extents may overflow
             for (std::size_t o = 0; o < operands; ++o)
-                merges = merges && before.strides[o] == next.strides[o] * static_cast<std::ptrdiff_t>(next.extent);
+                merges = merges && static_cast<std::size_t>(before.strides[o]) ==
+                                       static_cast<std::size_t>(next.strides[o]) * next.extent;
             if (merges) {
                 before = {before.extent * next.extent, next.strides};
                 continue;

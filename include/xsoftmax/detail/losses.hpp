@@ -138,7 +138,19 @@ public:
         return masks_->compose(r, logits, composed.data()) ? composed.data() : nullptr;
     }
 
-    /// The loss and the gradient of a row of which nothing is kept.
+    /// The loss of a row as row() gave it, and where `gradient` is not null its gradient times gradient_scale.
+    double loss_of(const T* row, const T* targets, T* gradient, std::size_t classes, const kernels::loss_terms& beside,
+                   const kernels::extended& gradient_scale) const
+    {
+        if (row != nullptr || !is_masked())  // a row without classes may have no place
+            return loss_of_probabilities<T>(std::span<const T>(row, classes), targets, gradient, beside,
+                                            gradient_scale);
+        double weight = 0;
+        for (std::size_t k = 0; k < classes; ++k) weight += static_cast<double>(targets[k]);
+        return loss_of_nothing(gradient, classes, weight);
+    }
+
+    /// The loss and the gradient of a row of which nothing is kept, whose targets sum to `weight`.
     double loss_of_nothing(T* gradient, std::size_t classes, double weight) const
     {
         const bool nan = masks_->nothing_kept() == nothing_kept::nan;
@@ -175,6 +187,8 @@ public:
         if (!rows_.is_masked()) spread(nullptr, result.mixed);
         return result;
     }
+
+    [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(targets_[r], options_.ignore_index); }
 
     /// What the mean is taken over: Σ weights of the targets' classes.
     [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_.unrounded(); }
@@ -225,9 +239,6 @@ public:
         const std::size_t index = target(r);
         const double weight = classes_.weight(index);
         const T* const seen = rows_.row(logits, r, scratch.composed);
-        if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
-
-        const std::span<const T> row(seen, classes_.size());
         if (options_.label_smoothing != 0) {
             const elements<T>& mixed = scratch.mixed;
             if (rows_.is_masked()) spread(seen, mixed);
@@ -235,11 +246,13 @@ public:
             mixed[index] = static_cast<T>(
                 kernels::to_double((classes_.uniform(rows_.is_masked() ? seen : nullptr) + classes_.own_share()) *
                                    kernels::to_extended(weight)));
-            const double loss = loss_of_probabilities<T>(row, mixed.data(), gradient,
-                                                         {options_.temperature, options_.z_loss}, gradient_scale);
+            const double loss = rows_.loss_of(seen, mixed.data(), gradient, classes_.size(),
+                                              {options_.temperature, options_.z_loss}, gradient_scale);
             mixed[index] = uniform;
             return loss;
         }
+        if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
+        const std::span<const T> row(seen, classes_.size());
         const auto run = [&](auto operation) {
             run_row(operation, row, options_.temperature);
             return operation.loss;
@@ -249,7 +262,6 @@ public:
     }
 
 private:
-    [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(targets_[r], options_.ignore_index); }
     [[nodiscard]] std::size_t target(std::size_t r) const { return static_cast<std::size_t>(targets_[r]); }
 
     /// What every class is given, weighted.
@@ -301,13 +313,8 @@ public:
             }
             targets = scratch.mixed.data();
         }
-        if (seen == nullptr) {
-            double weight = 0;
-            for (std::size_t k = 0; k < classes_.size(); ++k) weight += static_cast<double>(targets[k]);
-            return rows_.loss_of_nothing(gradient, classes_.size(), weight);
-        }
-        return loss_of_probabilities<T>(std::span<const T>(seen, classes_.size()), targets, gradient,
-                                        {options_.temperature, options_.z_loss}, gradient_scale);
+        return rows_.loss_of(seen, targets, gradient, classes_.size(), {options_.temperature, options_.z_loss},
+                             gradient_scale);
     }
 
 private:
@@ -325,15 +332,13 @@ template <class_indices R>
     return std::span<const std::ranges::range_value_t<R>>(std::ranges::data(targets), std::ranges::size(targets));
 }
 
-/// The mask over the rows, if there is one, and its promise kept that an error comes before anything is written.
+/// The mask over the rows, if there is one.
 template <class T>
 [[nodiscard]] std::optional<row_masks<T>> masks_of(const char* function, const mask<T>* given,
                                                    const operand<const T>& logits, std::size_t axis)
 {
     std::optional<row_masks<T>> masks;
-    if (given == nullptr) return masks;
-    masks.emplace(function, *given, logits, axis);
-    masks->check_kept(rows_along(axis, logits), data_of<T>(logits));
+    if (given != nullptr) masks.emplace(function, *given, logits, axis);
     return masks;
 }
 
@@ -354,15 +359,26 @@ template <class T>
     return {nullptr, 0, {}, {}};
 }
 
-template <class T>
-void check_losses_arguments(const char* function, const operand<const T>& logits, const operand<T>& gradient,
-                            bool with_gradient, const wanted_losses<T>& losses, std::size_t rows)
+/// Of gradient and losses those that are wanted have their places, and share no memory with what is read for other rows.
+template <class T, class Targets>
+void check_results(const char* function, const operand<const T>& logits, const Targets& targets,
+                   const std::optional<row_masks<T>>& masks, const operand<T>& gradient, const wanted_losses<T>& losses,
+                   std::size_t rows, const batch_cross_entropy_options<T>& options)
 {
-    if (with_gradient) check_output(function, "gradient", gradient, "logits", logits);
+    const auto check_beside_logits = [&](const char* name, const auto& output) {
+        check_apart(function, name, output, "targets", targets);
+        check_apart(function, name, output, "class_weights", options.class_weights);
+        if (masks) masks->check_apart(name, output);
+    };
+    if (gradient.rank != 0) {
+        check_output(function, "gradient", gradient, "logits", logits);
+        check_beside_logits("gradient", gradient);
+    }
     if (losses.reduce) return;
     check_count(function, "losses", losses.to.size(), rows, "rows");
-    check_beside(function, "losses", losses.to, "logits", logits);
-    if (with_gradient) check_beside(function, "losses", losses.to, "gradient", gradient);
+    check_apart(function, "losses", losses.to, "logits", logits);
+    if (gradient.rank != 0) check_apart(function, "losses", losses.to, "gradient", gradient);
+    check_beside_logits("losses", losses.to);
 }
 
 /// From the rows' losses to what is returned: `total_weight` is what a mean divides by. run(share, what gradients are
@@ -405,10 +421,11 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
     check_countable(function, "logits", logits);
     check_loss_options(function, options, classes);
     const auto layout = rows_along(axis, logits);
-    check_losses_arguments(function, logits, gradient, with_gradient, losses, layout.rows());
     const auto masks = masks_of(function, given_mask, logits, axis);
+    check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
     const index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options,
                                            masks ? &*masks : nullptr);
+    if (masks) masks->check_kept(layout, data_of<T>(logits), [&](std::size_t r) { return row_loss.is_ignored(r); });
 
     // Rows that lie apart may be computed side by side; contiguous ones are not looked at if they are ignored.
     const auto reduce = [&](const auto& rows, const auto& run) {
@@ -468,13 +485,13 @@ T probability_losses(Executor& executor, const char* function, const operand<con
     const std::size_t classes = logits.extents[axis];
     check_countable(function, "logits", logits);
     check_loss_options(function, options, classes);
-    const auto layout = rows_along(axis, logits, targets);
     check_extents(function, "targets", targets, "logits", logits);
-    check_losses_arguments(function, logits, gradient, with_gradient, losses, layout.rows());
-    if (with_gradient && views_overlap(gradient, targets)) [[unlikely]]
-        fail_views_overlap(function, "gradient", "targets");
+    check_countable(function, "targets", targets);
+    const auto layout = rows_along(axis, logits, targets);
     const auto masks = masks_of(function, given_mask, logits, axis);
+    check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
     const probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
+    if (masks) masks->check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
 
     const auto reduce = [&](const auto& rows, const auto& run) {
         return reduce_losses(executor, rows, options, losses, row_loss.total_weight(), run);

@@ -18,30 +18,37 @@
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
-/// Where a broadcast view's elements lie, seen from the rows of the logits.
+/// A broadcast view as one of the logits' extents, which repeats its elements by stride 0. Without data if it is of nothing.
+template <class T, class U>
+[[nodiscard]] operand<const T> laid_over(const char* function, const char* argument, const broadcast_view<T>& view,
+                                         const operand<U>& logits)
+{
+    operand<const T> result{nullptr, logits.rank, logits.extents, {}};
+    if (view.empty()) return result;
+    check_broadcast(function, argument, view, logits);
+    result.data = view.data_handle();
+    const std::size_t missing = logits.rank - view.axes();
+    for (std::size_t k = 0; k < view.axes(); ++k)
+        if (view.extent(k) != 1) result.strides[missing + k] = view.stride(k);
+    check_countable(function, argument, result);
+    return result;
+}
+
+/// Where its elements lie, seen from the rows of the logits.
 template <class T>
 class laid_over_rows {
 public:
-    template <class U>
-    laid_over_rows(const char* function, const char* argument, const broadcast_view<T>& view, const operand<U>& logits,
-                   std::size_t axis)
+    laid_over_rows(const operand<const T>& view, std::size_t axis) : view_(view), step_(view.strides[axis])
     {
-        if (view.empty()) return;
-        check_broadcast(function, argument, view, logits);
-        data_ = view.data_handle();
-        const std::size_t missing = logits.rank - view.axes();
-        const auto stride = [&](std::size_t k) {
-            return k < missing || view.extent(k - missing) == 1 ? 0 : view.stride(k - missing);
-        };
-        step_ = stride(axis);
-        for (std::size_t k = logits.rank; k-- > 0;) {
+        for (std::size_t k = view.rank; k-- > 0;) {
             if (k == axis) continue;
-            extents_[others_] = logits.extents[k];
-            strides_[others_++] = stride(k);
+            extents_[others_] = view.extents[k];
+            strides_[others_++] = view.strides[k];
         }
     }
 
-    [[nodiscard]] bool empty() const { return data_ == nullptr; }
+    [[nodiscard]] bool empty() const { return view_.data == nullptr; }
+    [[nodiscard]] const operand<const T>& view() const { return view_; }
     [[nodiscard]] std::ptrdiff_t step() const { return step_; }
 
     /// The first element over row r, counted in row-major order of the other axes.
@@ -52,12 +59,12 @@ public:
             offset += static_cast<std::ptrdiff_t>(r % extents_[k]) * strides_[k];
             r /= extents_[k];
         }
-        return data_ + offset;
+        return view_.data + offset;
     }
 
 private:
-    const T* data_ = nullptr;
-    std::ptrdiff_t step_ = 0;
+    operand<const T> view_;
+    std::ptrdiff_t step_;
     std::size_t others_ = 0;
     std::array<std::size_t, max_rank> extents_{};
     std::array<std::ptrdiff_t, max_rank> strides_{};
@@ -72,12 +79,23 @@ public:
           given_(given),
           length_(logits.extents[axis]),
           rows_(rows_along(axis, logits).rows()),
-          keep_(function, "keep", given.keep, logits, axis),
-          bias_(function, "bias", given.bias, logits, axis)
+          keep_(laid_over(function, "keep", given.keep, logits), axis),
+          bias_(laid_over(function, "bias", given.bias, logits), axis)
     {
         for (std::size_t k = 0; k < logits.rank; ++k)
             if (k != axis) queries_ = logits.extents[k];
         std::visit([&](const auto& lengths) { check_lengths(lengths); }, given.lengths);
+    }
+
+    /// Nothing of the mask is written over: rows are read from it after others have been written.
+    template <class Output>
+    void check_apart(const char* output_name, const Output& output) const
+    {
+        if (!keep_.empty()) detail::check_apart(function_, output_name, output, "keep", keep_.view());
+        if (!bias_.empty()) detail::check_apart(function_, output_name, output, "bias", bias_.view());
+        std::visit(
+            [&](const auto& lengths) { detail::check_apart(function_, output_name, output, "lengths", lengths); },
+            given_.lengths);
     }
 
     /// Is what is kept the beginning of each row, as it is?
@@ -91,7 +109,9 @@ public:
             std::visit([&](const auto& lengths) { kept = static_cast<std::size_t>(lengths[r / lengths_per_row_]); },
                        given_.lengths);
         if (given_.causal) {
-            const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(r % queries_) + *given_.causal;
+            // Beyond the row's length no offset makes a difference, but a sum of it might overflow.
+            const std::ptrdiff_t offset = std::min(*given_.causal, static_cast<std::ptrdiff_t>(length_));
+            const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(r % queries_) + offset;
             kept = std::min(kept, last < 0 ? std::size_t{0} : static_cast<std::size_t>(last) + 1);
         }
         return kept;
@@ -105,9 +125,10 @@ public:
             if (bias_.empty()) return compose_with(logits, to, kept, is_kept, [](T x, std::size_t) { return x; });
             const T* const bias = bias_.row(r);
             if (bias_.step() == 1)
-                return compose_with(logits, to, kept, is_kept, [bias](T x, std::size_t i) { return x + bias[i]; });
+                return compose_with(logits, to, kept, is_kept,
+                                    [bias](T x, std::size_t i) { return biased(x, bias[i]); });
             return compose_with(logits, to, kept, is_kept, [bias, step = bias_.step()](T x, std::size_t i) {
-                return x + bias[static_cast<std::ptrdiff_t>(i) * step];
+                return biased(x, bias[static_cast<std::ptrdiff_t>(i) * step]);
             });
         };
         if (keep_.empty()) return with([](std::size_t) { return true; });
@@ -140,24 +161,28 @@ public:
         }
     }
 
-    /// Throws if a row keeps nothing and that is to be an error.
-    void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits) const
+    /// Throws if a row keeps nothing, that is to be an error, and the row is not one that counts for nothing anyway.
+    template <class IsIgnored>
+    void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits, const IsIgnored& is_ignored) const
     {
         if (given_.nothing_kept != nothing_kept::error || length_ == 0) return;
         const elements<T> composed(length_);
         for_each_row<false>(layout, logits, [&](const pointers<T, 1>& row, std::size_t r) {
-            if (!compose(r, row[0], composed.data())) fail_nothing_kept(function_, r);
+            if (!is_ignored(r) && !compose(r, row[0], composed.data())) fail_nothing_kept(function_, r);
         });
     }
 
 private:
-    template <class IsKept, class Biased>
-    bool compose_with(const T* logits, T* to, std::size_t kept, IsKept is_kept, Biased biased) const
+    /// A bias of −inf leaves out whatever the logit is: the sum of it and NaN or +inf would be NaN.
+    [[nodiscard]] static T biased(T x, T bias) { return bias == -kernels::infinity<T> ? bias : x + bias; }
+
+    template <class IsKept, class Add>
+    bool compose_with(const T* logits, T* to, std::size_t kept, IsKept is_kept, Add with_bias) const
     {
         constexpr T minus_infinity = -kernels::infinity<T>;
         bool any = false;
         for (std::size_t i = 0; i < kept; ++i) {
-            const T x = is_kept(i) ? biased(logits[i], i) : minus_infinity;
+            const T x = is_kept(i) ? with_bias(logits[i], i) : minus_infinity;
             any |= x != minus_infinity;
             to[i] = x;
         }
@@ -192,7 +217,7 @@ template <class Operation, class Executor, class T>
 void run_masked_batch(Executor& executor, std::size_t axis, const operand<const T>& logits, const operand<T>& output,
                       const row_masks<T>& masks, T left_out, T nothing, double temperature)
 {
-    masks.check_kept(rows_along(axis, logits), data_of<T>(logits));
+    masks.check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
     const auto layout = rows_along(axis, logits, output);
     const std::size_t n = layout.length;
     if (n == 0) return;

@@ -9,6 +9,7 @@
 #include "compiler.hpp"
 #include "exp.hpp"
 #include "long_row.hpp"
+#include "plain_data.hpp"
 #include "search.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
@@ -60,7 +61,80 @@ XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t 
     return only_element<B>(row, n, bound, [bound](B x) XSOFTMAX_INLINE_LAMBDA { return count_true<B>(x > B(bound)); });
 }
 
-/// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them.
+/// x = mantissa·2^exponent, with a mantissa in [1/2, 1); 0 has an exponent below all others. NaN and infinity stay mantissas.
+struct taken_apart {
+    static constexpr int of_zero = -10000;
+
+    int exponent = 0;  // before the mantissa, with which frexp sets it
+    double mantissa;
+
+    XSOFTMAX_ALWAYS_INLINE explicit taken_apart(double x) : mantissa(::frexp(x, &exponent))
+    {
+        if (x == 0) exponent = of_zero;
+    }
+};
+
+/// The power of 2 by which operands are multiplied before they are divided by T times it, which is in [1/2, 1): a product
+/// may be denormal, and have lost its digits, where its quotient by T < 1 is not. Nothing overflows but what then does anyway.
+XSOFTMAX_ALWAYS_INLINE double lift_of(double temperature)
+{
+    return temperature < 1 ? ::ldexp(1.0, -taken_apart(temperature).exponent) : 1;
+}
+
+/// Did products in T that make up a mean of this size lose digits, which a quotient by T lays open?
+template <class T>
+XSOFTMAX_ALWAYS_INLINE bool lost_digits(double mean, double temperature)
+{
+    constexpr double bound =
+        sizeof(T) == 4 ? 0x1p-100 : 0x1p-960;  // 2^24 roundings of the least numbers are nothing to it
+    return temperature < 1 && mean > -bound && mean < bound;
+}
+
+/// softmax_backward of one row at any temperature and of any magnitudes, rather right than fast: all exponents are kept apart,
+/// so that nothing but the result can leave the range of its type. c is the dominant element's gradient, or 0.
+template <class T>
+XSOFTMAX_NEVER_INLINE void softmax_backward_by_exponents(const backward_operands<T>& at, std::size_t n,
+                                                         double temperature, double c)
+{
+    const auto p_of = [&](std::size_t i) {
+        return static_cast<double>(*at.forward_at(i));
+    };
+    const auto difference_of = [&](std::size_t i) {
+        return static_cast<double>(*at.upstream_at(i)) - c;
+    };
+    int highest = taken_apart::of_zero;
+    double plain_mean = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const double p = p_of(i), d = difference_of(i);
+        plain_mean += p * d;
+        if (p == 0 || d == 0) continue;
+        const int exponent = taken_apart(p).exponent + taken_apart(d).exponent;
+        if (exponent > highest) highest = exponent;
+    }
+    if (highest == taken_apart::of_zero || !(plain_mean - plain_mean == 0)) {  // all is 0, or NaN, or infinite
+        for (std::size_t i = 0; i < n; ++i)
+            *at.gradient_at(i) = static_cast<T>(p_of(i) * (difference_of(i) - plain_mean) / temperature);
+        return;
+    }
+    extended sum{0, 0};
+    for (std::size_t i = 0; i < n; ++i) {
+        const taken_apart p(p_of(i)), d(difference_of(i));
+        sum = sum + to_extended(::ldexp(p.mantissa * d.mantissa, p.exponent + d.exponent - highest));
+    }
+    taken_apart mean(to_double(sum));
+    mean.exponent += highest;
+    const taken_apart over(temperature);
+    for (std::size_t i = 0; i < n; ++i) {
+        const taken_apart p(p_of(i)), d(difference_of(i));
+        const int larger = d.exponent > mean.exponent ? d.exponent : mean.exponent;
+        const double difference =
+            ::ldexp(d.mantissa, d.exponent - larger) - ::ldexp(mean.mantissa, mean.exponent - larger);
+        *at.gradient_at(i) =
+            static_cast<T>(::ldexp(p.mantissa * difference / over.mantissa, p.exponent + larger - over.exponent));
+    }
+}
+
+/// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them, at any temperature.
 ///
 /// As p·((g − c) − Σ p·(g − c))/T with c the dominant element's g, whose own term is then 0.
 template <class Arch, class T>
@@ -83,8 +157,14 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
             });
         }
 
+    if (!is_ordinary<T>(temperature) || lost_digits<T>(mean, temperature)) [[unlikely]]
+        return softmax_backward_by_exponents<T>({probabilities, upstream, gradient, {1, 1, 1}}, n, temperature,
+                                                static_cast<double>(reference));
+
     const B c(reference), m(static_cast<T>(mean));
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
+    const double lift = lift_of(temperature);
+    const B lifted(static_cast<T>(lift));
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
     const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
         write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             const B p = window.load_from(probabilities, T(0));
@@ -95,8 +175,17 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     if (temperature == 1)
         write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m)); });
     else
-        write([&](B p, B g)
-                  XSOFTMAX_INLINE_LAMBDA { return by_reciprocal::divide(B(p * ((g - c) - m)), over_temperature); });
+        write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA {
+            return by_reciprocal::divide(B(B(p * lifted) * ((g - c) - m)), over_temperature);
+        });
+}
+
+/// Does x stay far from overflow when it is multiplied?
+template <class T>
+XSOFTMAX_ALWAYS_INLINE bool has_room(double x, double factor)
+{
+    constexpr double most = static_cast<double>(largest<T>) / 4;
+    return x < most / factor && x > -most / factor;
 }
 
 /// gradient = (g − exp(y)·Σ g)/T, for log-probabilities y and the gradient g by them.
@@ -130,13 +219,22 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
 
     const auto unit = scale_for<B>::make(1, 1);
     const near_maximum<B> reference(T(0), unit);
-    const B total(static_cast<T>(all / static_cast<double>(exp_constants<T>::stored_factor)));
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
-    write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        const B y = window.load_from(log_probabilities, -infinity<T>);
-        const B g = window.load_from(upstream, T(0));
-        return by_reciprocal::divide(B(g - reference.exponential(y) * total), over_temperature);
-    });
+    // Where the second term keeps its digits anyway, a lift might only make both terms infinite, and their difference NaN.
+    const double lift = has_room<T>(all, lift_of(temperature)) ? lift_of(temperature) : 1;
+    const B lifted(static_cast<T>(lift));
+    const B total(static_cast<T>(all * lift / static_cast<double>(exp_constants<T>::stored_factor)));
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
+    const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
+        write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            const B y = window.load_from(log_probabilities, -infinity<T>);
+            const B g = window.load_from(upstream, T(0));
+            return by_reciprocal::divide(result(B(reference.exponential(y) * total), g), over_temperature);
+        });
+    };
+    if (lift == 1)
+        write([](B term, B g) XSOFTMAX_INLINE_LAMBDA { return B(g - term); });
+    else
+        write([&](B term, B g) XSOFTMAX_INLINE_LAMBDA { return B(g * lifted - term); });
     if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }
 

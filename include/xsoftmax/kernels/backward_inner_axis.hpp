@@ -69,14 +69,15 @@ struct sums_of_lanes {
 
 template <class B, class Window>
 XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<value_of<B>>& at, std::size_t n,
-                                                      Window window, double temperature)
+                                                      Window window, std::size_t lanes, double temperature)
 {
     using T = value_of<B>;
     const auto product = [](B p, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA {
         terms[0] = p * g;
     };
     const sums_of_lanes<B, 1> row(at, n, window, T(0.5), product);
-    alignas(B) T mean[B::size], reference[B::size];
+    alignas(B) T reference[B::size];
+    double means[B::size];
     bool any_dominant = false;
     for (std::size_t k = 0; k < B::size; ++k) {
         double m = row.others[0][k];
@@ -86,7 +87,7 @@ XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<va
             for (std::size_t i = 0; i < n; ++i)
                 if (const T p = at.forward_at(i)[window.at + k]; p > T(0.5))
                     m += static_cast<double>(p) * static_cast<double>(at.upstream_at(i)[window.at + k]);
-        mean[k] = static_cast<T>(m);
+        means[k] = m;
     }
     if (any_dominant) {
         const B c = B::load_aligned(reference);
@@ -95,15 +96,38 @@ XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<va
         };
         const sums_of_lanes<B, 1> again(at, n, window, T(0.5), relative);
         for (std::size_t k = 0; k < B::size; ++k)
-            if (row.count[k] == T(1)) mean[k] = static_cast<T>(again.others[0][k]);
+            if (row.count[k] == T(1)) means[k] = again.others[0][k];
     }
+    bool any_lost = false;
+    for (std::size_t k = 0; k < lanes; ++k) any_lost = any_lost || lost_digits<T>(means[k], temperature);
+    if (any_lost) [[unlikely]] {
+        for (std::size_t k = 0; k < lanes; ++k) {
+            const std::size_t lane = window.at + k;
+            softmax_backward_by_exponents<T>(
+                {at.forward + lane, at.upstream + lane, at.gradient + lane, {at.steps[0], at.steps[1], at.steps[2]}}, n,
+                temperature, static_cast<double>(reference[k]));
+        }
+        return;
+    }
+    alignas(B) T mean[B::size];
+    for (std::size_t k = 0; k < B::size; ++k) mean[k] = static_cast<T>(means[k]);
     const B c = B::load_aligned(reference), m = B::load_aligned(mean);
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
-    for (std::size_t i = 0; i < n; ++i) {
-        const B p = window.load_from(at.forward_at(i), T(0));
-        const B g = window.load_from(at.upstream_at(i), T(0));
-        window.store_to(at.gradient_at(i), by_reciprocal::divide(B(p * ((g - c) - m)), over_temperature));
-    }
+    const double lift = lift_of(temperature);
+    const B lifted(static_cast<T>(lift));
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
+    const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
+        for (std::size_t i = 0; i < n; ++i) {
+            const B p = window.load_from(at.forward_at(i), T(0));
+            const B g = window.load_from(at.upstream_at(i), T(0));
+            window.store_to(at.gradient_at(i), result(p, B((g - c) - m)));
+        }
+    };
+    if (temperature == 1)
+        write([](B p, B difference) XSOFTMAX_INLINE_LAMBDA { return B(p * difference); });
+    else
+        write([&](B p, B difference) XSOFTMAX_INLINE_LAMBDA {
+            return by_reciprocal::divide(B(B(p * lifted) * difference), over_temperature);
+        });
 }
 
 template <class B, class Window>
@@ -116,6 +140,7 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
                                   [](B, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA { terms[0] = g; });
     // What is written where a lane's only element above −log 2 is. Nothing is above infinity.
     alignas(B) T total[B::size], fixed[B::size], fixed_above[B::size];
+    double sums[B::size], lift = lift_of(temperature);
     for (std::size_t k = 0; k < B::size; ++k) {
         const bool dominated = row.count[k] == T(1);
         double all = row.others[0][k] + static_cast<double>(row.upstream[k]);
@@ -124,19 +149,24 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
             for (std::size_t i = 0; i < n; ++i) all += static_cast<double>(at.upstream_at(i)[window.at + k]);
         }
         const double lacking = dominated ? -::expm1(static_cast<double>(row.forward[k])) : 0;
-        total[k] = static_cast<T>(all / static_cast<double>(exp_constants<T>::stored_factor));
+        sums[k] = all;
         fixed[k] = static_cast<T>((lacking * all - row.others[0][k]) / temperature);
         fixed_above[k] = dominated ? minus_ln_2 : infinity<T>;
     }
+    for (std::size_t k = 0; k < B::size; ++k)
+        if (!has_room<T>(sums[k], lift)) lift = 1;
+    for (std::size_t k = 0; k < B::size; ++k)
+        total[k] = static_cast<T>(sums[k] * lift / static_cast<double>(exp_constants<T>::stored_factor));
     const auto unit = scale_for<B>::make(1, 1);
     const near_maximum<B> reference(T(0), unit);
     const B all = B::load_aligned(total), at_dominant = B::load_aligned(fixed);
     const B dominant_above = B::load_aligned(fixed_above);
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature)));
+    const B lifted(static_cast<T>(lift));
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
     for (std::size_t i = 0; i < n; ++i) {
         const B y = window.load_from(at.forward_at(i), -infinity<T>);
         const B g = window.load_from(at.upstream_at(i), T(0));
-        const B plain = by_reciprocal::divide(B(g - reference.exponential(y) * all), over_temperature);
+        const B plain = by_reciprocal::divide(B(g * lifted - reference.exponential(y) * all), over_temperature);
         window.store_to(at.gradient_at(i), where(y > dominant_above, at_dominant, plain));
     }
 }
@@ -147,8 +177,10 @@ XSOFTMAX_NEVER_INLINE void softmax_backward_inner_axis(const backward_operands<T
                                                        double temperature)
 {
     using B = xsimd::batch<T, Arch>;
-    for_each_window<B, false>(
-        rows, [&](auto window) XSOFTMAX_INLINE_LAMBDA { softmax_backward_of_lanes<B>(at, n, window, temperature); });
+    for_each_window<B, false>(rows, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        const std::size_t left = rows - window.at;
+        softmax_backward_of_lanes<B>(at, n, window, left < B::size ? left : B::size, temperature);
+    });
 }
 
 template <class Arch, class T>

@@ -73,7 +73,8 @@ struct only_nonzero_entry {
     }
 };
 
-/// The backward passes, of a row of contiguous elements, and of rows side by side. The temperature is ordinary.
+/// The backward passes, of a row of contiguous elements, and of rows side by side. The temperature is ordinary, but of a row
+/// that is softmax's, where any will do.
 template <class T>
 struct softmax_backward_entry {
     using function = void(const T* probabilities, const T* upstream, T* gradient, std::size_t n, double temperature);

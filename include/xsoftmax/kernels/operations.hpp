@@ -162,6 +162,25 @@ XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temper
                                         : quotient(two_sum(a / 4, -b / 4), temperature / 4);
 }
 
+/// The number that a sum stands for, also where it is infinite: the low part of such a one is NaN.
+template <class Wide>
+XSOFTMAX_ALWAYS_INLINE double number_of(Wide x)
+{
+    return leading(x) - leading(x) == 0 ? to_double(x) : leading(x);
+}
+
+/// A factor of probabilities, in two parts. One that overflows becomes the largest number: a probability of 0 times it is 0.
+template <class C>
+XSOFTMAX_ALWAYS_INLINE split<C> factor_from(wide<C> x)
+{
+    const split<C> factor = split_into<C>(x);
+    if (factor.high == infinity<C>) [[unlikely]]
+        return {largest<C>, 0};
+    if (factor.high == -infinity<C>) [[unlikely]]
+        return {-largest<C>, 0};
+    return factor;
+}
+
 }  // namespace XSOFTMAX_TARGET
 
 template <class T>
@@ -342,9 +361,11 @@ struct index_gradient_operation : index_loss_operation {
         const extended share = to_extended(weight) * gradient_scale;
         const extended z_share = terms_beside.z_share<C>(row, maximum) * gradient_scale;
         const auto against = others * wide_from<C>(share);
-        const auto at_target = z_share.high == 0 ? -against : own * wide_from<C>(z_share) - against;
-        target_gradient = static_cast<T>(to_double(at_target * inverse) * scale.unit);
-        const split<C> factor = split_into<C>(inverse * wide_from<C>(share + z_share));
+        // An infinite share of a target whose probability is 0 is 0.
+        const auto at_target =
+            z_share.high == 0 || leading(own) == 0 ? -against : own * wide_from<C>(z_share) - against;
+        target_gradient = static_cast<T>(number_of(at_target * inverse) * scale.unit);
+        const split<C> factor = factor_from<C>(inverse * wide_from<C>(share + z_share));
         return {factor.high, factor.low};
     }
 
@@ -442,15 +463,17 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         // At a winner with p > 1/2, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing
         // of a small difference is lost. At smaller p the plain form is the better one.
         const bool dominant = to_double(row.others) < to_double(row.own) && row.one_winner();
-        const auto at_winner = totals.sums[2] + wide_from<C>(z_share) - sum * row.others / row.all();
-        const split<C> factor = split_into<C>(sum * (inverse * reciprocal(row.all())));
+        const auto at_winner = z_share.high - z_share.high == 0
+                                   ? totals.sums[2] + wide_from<C>(z_share) - sum * row.others / row.all()
+                                   : wide_from<C>(z_share);
+        const split<C> factor = factor_from<C>(sum * (inverse * reciprocal(row.all())));
         const split<C> target_factor = split_into<C>(inverse);
         // The winner's gradient is written where what was kept is below the last.
         return {factor.high,
                 factor.low,
                 target_factor.high,
                 target_factor.low,
-                static_cast<C>(to_double(at_winner * inverse)),
+                static_cast<C>(number_of(at_winner * inverse)),
                 dominant ? C(0) : -infinity<C>};
     }
 
