@@ -268,6 +268,8 @@ public:
     /// The largest element, if it was looked for. Undefined where the row holds a NaN.
     XSOFTMAX_ALWAYS_INLINE C top() const { return horizontal_maximum(maximum(tops_[0], tops_[1])); }
 
+    XSOFTMAX_ALWAYS_INLINE const Reference& reference() const { return reference_; }
+
     /// What was kept of the ragged end, or 0.
     XSOFTMAX_ALWAYS_INLINE B end() const { return end_; }
 
@@ -312,7 +314,7 @@ private:
     const Operation& operation_;
     const T* logits_;
     T* to_;
-    const Reference& reference_;
+    const Reference reference_;  // by value: g++ 16 keeps in memory what an object of its own refers to
     largest_trees<B>* trees_;
     exponential_sum_of<B> exponentials_[Operation::exponential_sums];
     sum_of<B> others_[plain_sums == 0 ? 1 : plain_sums];

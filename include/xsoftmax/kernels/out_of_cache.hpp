@@ -125,16 +125,17 @@ private:
 /// Longest row that waits so: two of them leave room in a second-level cache.
 inline constexpr std::size_t scratch_row_bytes = std::size_t{160} << 10;
 
-/// Room for two rows of n elements, and a vector beyond each; null if there is no memory.
+/// Room for two rows of n elements, and a vector beyond each; null if there is no memory. They are half a page apart, but for
+/// whole pages: a load waits for an earlier store whose address agrees in the last 12 bits.
 template <class B>
 class scratch_rows {
     using T = value_of<B>;
     static constexpr std::align_val_t alignment{line_bytes};
-    static constexpr std::size_t line = line_bytes / sizeof(T);
+    static constexpr std::size_t page = 4096 / sizeof(T);
 
 public:
     explicit scratch_rows(std::size_t n)
-        : stride_((n + B::size + line - 1) / line * line),
+        : stride_((n + B::size + page - 1) / page * page + page / 2),
           data_(static_cast<T*>(::operator new(2 * stride_ * sizeof(T), alignment, std::nothrow)))
     {
     }
@@ -155,6 +156,8 @@ template <class B>
 struct waiting_in_scratch {
     using T = value_of<B>;
     using writer = streaming_writer<B>;
+
+    static constexpr std::size_t blocks_behind = 1;  // for what comes before the first whole line
 
     const scratch_rows<B>& scratch;
 

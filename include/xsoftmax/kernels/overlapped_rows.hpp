@@ -82,6 +82,10 @@ struct waiting_in_output {
     using T = value_of<B>;
     using writer = plain_writer<B>;
 
+    /// Blocks by which the writing of a row is behind the exponentials of the next: so that no load has an address that
+    /// agrees in the last 12 bits with a store shortly before, as places in rows a page apart do.
+    static constexpr std::size_t blocks_behind = 2;
+
     /// Where those of row r wait.
     XSOFTMAX_ALWAYS_INLINE T* place(std::size_t, T* output) const { return output; }
 
@@ -100,10 +104,6 @@ struct waiting_in_output {
     }
 };
 
-/// Blocks by which the writing of a row is behind the exponentials of the next: so that no load has an address that agrees
-/// in the last 12 bits with a store shortly before, as places in rows a page apart do.
-inline constexpr std::size_t blocks_behind = 2;
-
 /// Rows of at least guess_elements, not in place, at an ordinary temperature. logits(r) and operations(r) are row r's.
 ///
 /// What is a chain of waits (sums on their way across lanes, a division: 100 cycles) is cut into pieces with work between
@@ -114,7 +114,7 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
 {
     using B = xsimd::batch<T, Arch>;
     using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
-    constexpr std::size_t block = block_size * B::size, behind = blocks_behind * block;
+    constexpr std::size_t block = block_size * B::size, behind = Waiting::blocks_behind * block;
     const std::size_t in_blocks = n - n % block;
     const auto scale = scale_for<B>::make(temperature, 1);
     largest_trees<B> trees(n);

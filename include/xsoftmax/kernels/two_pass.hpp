@@ -43,8 +43,7 @@ public:
         : operation_(operation),
           guess_(guess),
           trees_(trees),
-          reference_(guess, scale),
-          sweep_(operation, logits, to, reference_, &trees)
+          sweep_(operation, logits, to, near_maximum<B>(guess, scale), &trees)
     {
     }
 
@@ -57,18 +56,18 @@ public:
         top_ = sweep_.top();
     }
 
-    XSOFTMAX_ALWAYS_INLINE bool is_good() const { return reference_.scale().is_good_guess(guess_, top_); }
+    XSOFTMAX_ALWAYS_INLINE bool is_good() const { return reference().scale().is_good_guess(guess_, top_); }
 
     /// The sum's reciprocal.
     XSOFTMAX_ALWAYS_INLINE coefficients<T, 2> finish()
     {
-        mend<B>(totals_, top_, reference_, trees_, sweep_.exponentials());
-        return operation_.template finish<T>(totals_, reference_);
+        mend<B>(totals_, top_, reference(), trees_, sweep_.exponentials());
+        return operation_.template finish<T>(totals_, reference());
     }
 
     XSOFTMAX_ALWAYS_INLINE bool exceeds_one(const coefficients<T, 2>& row_coefficients) const
     {
-        return leading(totals_.own) != 0 && Operation::template exceeds_one<B>(B(top_), reference_, row_coefficients);
+        return leading(totals_.own) != 0 && Operation::template exceeds_one<B>(B(top_), reference(), row_coefficients);
     }
 
     template <class Window>
@@ -78,14 +77,13 @@ public:
     }
 
     XSOFTMAX_ALWAYS_INLINE B end() const { return sweep_.end(); }
-    XSOFTMAX_ALWAYS_INLINE const near_maximum<B>& reference() const { return reference_; }
+    XSOFTMAX_ALWAYS_INLINE const near_maximum<B>& reference() const { return sweep_.reference(); }
 
 private:
     const Operation& operation_;
     T guess_;
     T top_ = 0;
     const largest_trees<B>& trees_;
-    near_maximum<B> reference_;
     sweep_type sweep_;
     row_totals<T, 1> totals_;
 };
