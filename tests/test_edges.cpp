@@ -1,6 +1,7 @@
 /// The edges: special values, extreme logits, extreme temperatures, at every length that mixes full vectors and tails.
 
 #include "catch.hpp"
+#include "logits.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
 
