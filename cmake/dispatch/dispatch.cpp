@@ -69,7 +69,8 @@ struct runnable_tables {
     template <class Arch>
     void add(const kernels::kernel_table& table)
     {
-        if (!std::is_same_v<Arch, kernels::default_arch> && !(processor_has<Arch>(table.name) && system_allows<Arch>())) return;
+        if (!std::is_same_v<Arch, kernels::default_arch> && !(processor_has<Arch>(table.name) && system_allows<Arch>()))
+            return;
         tables[count] = &table;
         names[count++] = table.name;
     }
@@ -91,7 +92,8 @@ struct choice {
         const runnable_tables& here = runnable_here();
         const char* const wanted = std::getenv("XSOFTMAX_ARCH");
         if (here.count == 0) {
-            std::snprintf(error.data(), error.size(), "xsoftmax::dispatch was built for none of this machine's architectures");
+            std::snprintf(error.data(), error.size(),
+                          "xsoftmax::dispatch was built for none of this machine's architectures");
             return;
         }
         if (wanted == nullptr || *wanted == '\0') {
