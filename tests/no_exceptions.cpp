@@ -107,8 +107,8 @@ int main()
     expect_failure(error_kind::out_of_range, "xsoftmax::log_softmax:", "axis is 2",
                    [] { xsoftmax::log_softmax(view(logits.data(), 1, 3), view(out.data(), 1, 3), {.axis = 2}); });
     expect_failure(error_kind::out_of_range, "xsoftmax::cross_entropy_losses:", "target of row 0 is 3", [] {
-        constexpr int targets[] = {3};
-        xsoftmax::cross_entropy_losses(view(logits.data(), 1, 3), targets, one_loss, view(out.data(), 1, 3));
+        constexpr int classes[] = {3};
+        xsoftmax::cross_entropy_losses(view(logits.data(), 1, 3), classes, one_loss, view(out.data(), 1, 3));
     });
     expect_failure(invalid, "xsoftmax::masked_softmax: keep has extent 4", "axis 0 of logits", [] {
         xsoftmax::masked_softmax(view(logits.data(), 3, 1), view(out.data(), 3, 1),
