@@ -263,7 +263,6 @@ template <class T>
 void check_countable(const char* function, const char* argument, const operand<T>& view)
 {
     constexpr std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
-    if (view.rank == 1 && view.strides[0] == 1 && view.extents[0] <= most) return;  // a row in one piece
     std::size_t count = 1;
     for (std::size_t k = 0; k < view.rank; ++k) {
         if (view.extents[k] == 0) continue;  // the number of rows, or their length, may be large all the same

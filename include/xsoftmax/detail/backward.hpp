@@ -61,7 +61,7 @@ void run_backward(Executor& executor, const char* function, const char* forward_
     check_extents(function, "upstream", upstream, forward_name, forward);
     check_countable(function, "upstream", upstream);
     check_output(function, "gradient", gradient, forward_name, forward);
-    check_output(function, "gradient", gradient, "upstream", upstream);
+    check_views_same_or_apart(function, "gradient", gradient, "upstream", upstream);
 
     const auto layout = arranged<T>(rows_along(axis, forward, upstream, gradient), options.temperature);
     const auto data = data_of<T>(forward, upstream, gradient);

@@ -74,6 +74,9 @@ inline constexpr bool is_avx = std::is_base_of_v<xsimd::avx, Arch>;
 template <class Arch>
 inline constexpr bool is_sse = std::is_base_of_v<xsimd::sse2, Arch>;
 
+template <class Arch>
+inline constexpr bool is_x86 = is_sse<Arch> || is_avx<Arch> || is_avx512<Arch>;
+
 /// As xsoftmax::architecture() calls it.
 template <class Arch>
 constexpr const char* architecture_name()
@@ -448,7 +451,7 @@ template <class Arch>
 XSOFTMAX_ALWAYS_INLINE void end_of_stores_past_caches()
 {
 #if defined(__SSE2__)
-    if constexpr (is_sse<Arch> || is_avx<Arch> || is_avx512<Arch>) _mm_sfence();
+    if constexpr (is_x86<Arch>) _mm_sfence();
 #endif
 }
 
@@ -757,11 +760,7 @@ XSOFTMAX_ALWAYS_INLINE double fold(__m512d x, Combine combine)
 }
 #endif
 
-/// Is there a fold for its register?
-template <class Arch>
-inline constexpr bool has_fold = is_sse<Arch> || is_avx<Arch> || is_avx512<Arch>;
-
-/// The same through memory.
+/// All lanes of a batch, combined by halves in memory.
 template <class B, class Combine>
 XSOFTMAX_ALWAYS_INLINE value_of<B> fold_in_memory(B x, Combine combine)
 {
@@ -781,7 +780,7 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_sum(B x)
 {
     using T = value_of<B>;
 #if defined(__SSE2__)
-    if constexpr (has_fold<arch_of<B>>)
+    if constexpr (is_x86<arch_of<B>>)
         return fold(static_cast<typename B::register_type>(x), register_sum{});
     else
 #endif
@@ -794,7 +793,7 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
 {
     using T = value_of<B>;
 #if defined(__SSE2__)
-    if constexpr (has_fold<arch_of<B>>)
+    if constexpr (is_x86<arch_of<B>>)
         return fold(static_cast<typename B::register_type>(x), register_maximum{});
     else
 #endif
