@@ -72,33 +72,26 @@ XSOFTMAX_ALWAYS_INLINE B tree_sum(const B (&terms)[Rows][Sums], std::size_t j)
 /// The share of a row's sum from which on the roundings of a block's tree count: an eighth of it in one lane.
 inline constexpr double heavy_share = 0.125;
 
-/// The sum of element `lane` of a block's vectors, rounded as tree_sum rounds it, and not rounded.
-template <class B, class Exponentials>
-class lane_of_block {
-    using T = value_of<B>;
-
-public:
-    XSOFTMAX_ALWAYS_INLINE lane_of_block(const Exponentials& exponentials, std::size_t block, std::size_t lane)
-    {
-        for (std::size_t k = 0; k < block_size; ++k)
-            e_[k] = exponentials.element((block * block_size + k) * B::size + lane);
-        static_assert(block_size == 8);
-        rounded = ((e_[0] + e_[1]) + (e_[2] + e_[3])) + ((e_[4] + e_[5]) + (e_[6] + e_[7]));
+/// The same tree, and what its roundings took, lane by lane (Knuth's TwoSum).
+template <std::size_t Count, std::size_t From = 0, class B, std::size_t Rows>
+XSOFTMAX_ALWAYS_INLINE two_parts<B> tree_sum_and_rest(const B (&terms)[Rows])
+{
+    if constexpr (Count == 1)
+        return {terms[From], B(value_of<B>(0))};
+    else {
+        const auto a = tree_sum_and_rest<Count / 2, From>(terms);
+        const auto b = tree_sum_and_rest<Count - Count / 2, From + Count / 2>(terms);
+        const B sum = rounded(B(a.high + b.high));
+        const B b_seen = rounded(B(sum - a.high));
+        const B a_seen = rounded(B(sum - b_seen));
+        return {sum, (rounded(B(a.high - a_seen)) + rounded(B(b.high - b_seen))) + (a.low + b.low)};
     }
+}
 
-    /// What rounding took.
-    XSOFTMAX_ALWAYS_INLINE wide<T> lost() const
-    {
-        auto exact = wide_from<T>(static_cast<double>(-rounded));
-        for (const T e : e_) exact = exact + wide_from<T>(static_cast<double>(e));
-        return exact;
-    }
-
-    T rounded;
-
-private:
-    T e_[block_size];
-};
+/// Rows of fewer blocks go without trees: they add pairs, whose one rounding may stay. What trees have lost of a heavy element
+/// is looked for at the end of the row, and waited for: a quarter of a row of 512 floats that has one.
+template <class T>
+inline constexpr std::size_t least_blocks_of_trees = sizeof(T) == 4 ? 5 : 2;
 
 /// Remembers, of all blocks of a row, where a tree was a large one: for up to 64 runs of blocks the largest, lane by lane.
 template <class B>
@@ -112,8 +105,12 @@ public:
         clear();
     }
 
+    /// Are there any?
+    XSOFTMAX_ALWAYS_INLINE bool grow() const { return blocks_ >= least_blocks_of_trees<T>; }
+
     XSOFTMAX_ALWAYS_INLINE void clear()
     {
+        if (!grow()) return;
         for (std::size_t run = 0; run << shift_ < blocks_; ++run) B(T(0)).store_aligned(largest_ + run * B::size);
     }
 
@@ -123,30 +120,26 @@ public:
         maximum(B(B::load_aligned(run)), tree).store_aligned(run);
     }
 
-    /// What trees have lost that are a heavy share of the row's sum. There are 8 of them at most, so this takes no time to
-    /// speak of, and asks nothing that random rows would mispredict.
+    /// What trees have lost that are a heavy share of the row's sum: 8 of them at most.
     template <class Exponentials>
     XSOFTMAX_ALWAYS_INLINE wide<T> lost(double sum, const Exponentials& exponentials) const
     {
-        const T heavy = static_cast<T>(sum * heavy_share);
-        constexpr std::size_t at_once = 64 / B::size;
-        const std::size_t runs = (blocks_ + (std::size_t{1} << shift_) - 1) >> shift_;
-        auto result = wide_from<T>(0.0);
-        for (std::size_t first = 0; first < runs; first += at_once) {
-            std::uint64_t bits = 0;
-            for (std::size_t k = 0; k < at_once && first + k < runs; ++k)
-                bits |= bits_of_lanes<B>(B::load_aligned(largest_ + (first + k) * B::size) >= B(heavy))
-                        << (k * B::size);
-            for (; bits != 0; bits &= bits - 1) {
-                const auto found = lowest_bit(bits) + first * B::size;
-                const std::size_t begin = (found / B::size) << shift_, lane = found % B::size;
-                for (std::size_t block = begin; block < blocks_ && block >> shift_ == begin >> shift_; ++block) {
-                    const lane_of_block<B, Exponentials> sum_of_lane(exponentials, block, lane);
-                    if (sum_of_lane.rounded >= heavy) result = result + sum_of_lane.lost();
-                }
+        const std::size_t runs = grow() ? (blocks_ + (std::size_t{1} << shift_) - 1) >> shift_ : 0;
+        const B heavy(static_cast<T>(sum * heavy_share));
+        B rest(T(0));
+        for (std::size_t run = 0; run < runs; ++run) {
+            if (count_true<B>(B::load_aligned(largest_ + run * B::size) >= heavy) == 0) [[likely]]
+                continue;
+            for (std::size_t block = run << shift_; block < blocks_ && block >> shift_ == run; ++block) {
+                B e[block_size];
+                XSOFTMAX_UNROLL
+                for (std::size_t k = 0; k < block_size; ++k)
+                    e[k] = exponentials(whole_window<B>{(block * block_size + k) * B::size});
+                const auto tree = tree_sum_and_rest<block_size>(e);
+                rest = rest + kept_where<B>(tree.high >= heavy, tree.low);
             }
         }
-        return result;
+        return wide_from<T>(static_cast<double>(horizontal_sum(rest)));
     }
 
 private:
@@ -163,7 +156,6 @@ struct stored_exponentials {
     const value_of<B>* from;
 
     XSOFTMAX_ALWAYS_INLINE B operator()(whole_window<B> window) const { return load_whole<B>(from + window.at); }
-    XSOFTMAX_ALWAYS_INLINE value_of<B> element(std::size_t i) const { return from[i]; }
 };
 
 template <class B, class T, class Reference>
@@ -175,17 +167,12 @@ struct computed_exponentials {
     {
         return reference.exponential(load_whole<B>(logits + window.at));
     }
-
-    XSOFTMAX_ALWAYS_INLINE value_of<B> element(std::size_t i) const
-    {
-        return first_lane(reference.exponential(B(static_cast<value_of<B>>(logits[i]))));
-    }
 };
 
 /// First sweep: exponentials relative to `Reference`, which wait at `to` if they are stored, and their sums.
 ///
 /// A block is added in a tree in the row's own type before it meets the running sum: sums in double, or in pairs of doubles,
-/// of every vector would cost a third of the sweep. The tree's three roundings count only where a few elements make up
+/// of every vector would cost 20 to 30 % of the sweep. The tree's three roundings count only where a few elements make up
 /// most of the row, and are given back there (mend).
 template <class B, bool Stores, bool FindsMaximum, class Operation, class T, class Reference>
 class exponential_sweep {
@@ -199,37 +186,48 @@ public:
     {
     }
 
-    XSOFTMAX_ALWAYS_INLINE void block(std::size_t i)
+    /// All of a row's n elements.
+    template <bool Blocks = true>
+    XSOFTMAX_ALWAYS_INLINE void row(std::size_t n)
     {
-        B kept[block_size];
-        compute(i, kept);
-        store(i, kept);
+        const auto each = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            single(window);
+        };
+        if constexpr (Operation::any_reference)
+            if (!trees_->grow())
+                return for_each_window<B, Blocks>(
+                    n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { block<false>(i); }, each);
+        for_each_window<B, Blocks>(
+            n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { block<true>(i); }, each);
     }
 
-    /// A block's exponentials, not yet stored.
-    XSOFTMAX_ALWAYS_INLINE void compute(std::size_t i, B (&kept)[block_size])
+    /// A block of them.
+    template <bool InTree>
+    XSOFTMAX_ALWAYS_INLINE void block(std::size_t i)
     {
-        B terms[block_size][sums];
+        B kept[block_size], terms[block_size][sums];
         XSOFTMAX_UNROLL
         for (std::size_t k = 0; k < block_size; ++k)
             kept[k] = terms_of(whole_window<B>{i + k * B::size}, terms[k], tops_[k % 2]);
         XSOFTMAX_UNROLL
         for (std::size_t j = 0; j < Operation::exponential_sums; ++j) {
-            const B tree = tree_sum<block_size>(terms, j);
-            exponentials_[j].add(tree);
-            if constexpr (Operation::any_reference) trees_->note(i / (block_size * B::size), tree);
+            if constexpr (InTree) {
+                const B tree = tree_sum<block_size>(terms, j);
+                exponentials_[j].add(tree);
+                if constexpr (Operation::any_reference) trees_->note(i / (block_size * B::size), tree);
+            }
+            else {
+                XSOFTMAX_UNROLL
+                for (std::size_t k = 0; k < block_size; ++k) exponentials_[j].add(terms[k][j]);
+            }
         }
         XSOFTMAX_UNROLL
         for (std::size_t j = Operation::exponential_sums; j < sums; ++j) {
             XSOFTMAX_UNROLL
             for (std::size_t k = 0; k < block_size; k += 2) others(j).add(terms[k][j] + terms[k + 1][j]);
         }
-    }
-
-    /// All stores of a block after all its loads: a load waits for an earlier store whose address agrees in the last 12
-    /// bits, and rows are often allocated a multiple of a page apart.
-    XSOFTMAX_ALWAYS_INLINE void store(std::size_t i, const B (&kept)[block_size]) const
-    {
+        // All stores of a block after all its loads: a load waits for an earlier store whose address agrees in the last 12
+        // bits, and rows are often allocated a multiple of a page apart.
         if constexpr (Stores) {
             XSOFTMAX_UNROLL
             for (std::size_t k = 0; k < block_size; ++k) store_whole(to_ + i + k * B::size, kept[k]);
@@ -340,25 +338,34 @@ XSOFTMAX_COLD void bound_by_one(T* row, std::size_t n)
     });
 }
 
-/// Completes the totals of a row with this maximum, whose exponentials have been added up in trees: what those have lost is
-/// given back, and a row with a heavy element gets its own exponential, whose polynomial the others need not wait for.
-template <class B, class Maximum, class Exponentials>
-XSOFTMAX_ALWAYS_INLINE void mend(row_totals<value_of<B>, 1>& totals, value_of<B> top, const Maximum& maximum,
+/// Completes the totals of a row with this maximum: what its trees have lost is given back, and where one element has more
+/// than half of the mass, what rounding took from its exponential, which would be an error of every other's share too. Where
+/// it has less, or all, it is left: equal logits get exactly 1/n, and one that is alone exactly 1.
+///
+/// With `Asks`, it is asked first whether there is such an element, whose polynomial would be waited for; without, there is no
+/// branch. Returns whether the element may get more than 1, since the sum knows its exponential better than it was stored.
+template <class B, bool Asks = true, class Maximum, class Exponentials>
+XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B> top, const Maximum& maximum,
                                  const largest_trees<B>& trees, const Exponentials& exponentials)
 {
     using T = value_of<B>;
     const double sum = leading(totals.sums[0]);
     totals.sums[0] = totals.sums[0] + trees.lost(sum, exponentials);
-    totals.own = wide_from<T>(0.0);
-    const double share = static_cast<double>(maximum.rough_exponential(top)) * 1.5;
-    if (share <= sum / 2) [[likely]]
-        return;
-    // Where one element has more than half of the mass, the rounding of its exponential would be an error of every other's
-    // share too. Where it has less, or all, it is left: equal logits get exactly 1/n, and one that is alone exactly 1.
-    totals.own = maximum.precise_exponential(top);
+    if constexpr (Asks)
+        if (static_cast<double>(maximum.rough_exponential(top)) * 1.5 <= sum / 2) [[likely]]
+            return false;
     const auto own = static_cast<double>(first_lane(maximum.exponential(B(top))));
-    if (own + own > sum && own < sum)
-        totals.sums[0] = plus_rest(totals.sums[0], to_double(totals.own - wide_from<T>(own)));
+    const auto rest = to_double(maximum.precise_exponential(top) - wide_from<T>(own));
+    if constexpr (Asks) {
+        if (own + own > sum && own < sum) totals.sums[0] = plus_rest(totals.sums[0], rest);
+    }
+    else {
+        using doubles = xsimd::batch<double, arch_of<B>>;
+        const doubles is_most = kept_where<doubles>(doubles(own + own) > doubles(sum), doubles(rest));
+        const doubles is_not_all = kept_where<doubles>(doubles(own) < doubles(sum), is_most);
+        totals.sums[0] = plus_rest(totals.sums[0], first_lane(is_not_all));
+    }
+    return own > to_double(totals.sums[0]);
 }
 
 /// The second and third sweep.
@@ -374,13 +381,12 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     if constexpr (Operation::writes) output = operation.output;
     largest_trees<B> trees(Operation::any_reference ? n : 0);
     exponential_sweep<B, stores, false, Operation, T, Maximum> sweep(operation, logits, output, maximum, &trees);
-    for_each_window<B, common>(
-        n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { sweep.block(i); },
-        [&](auto window) XSOFTMAX_INLINE_LAMBDA { sweep.single(window); });
+    sweep.template row<common>(n);
     auto totals = sweep.totals();
     const auto top = static_cast<C>(maximum.value());
+    [[maybe_unused]] bool exceeds_one = false;
     if constexpr (Operation::any_reference)
-        mend<B>(totals, top, maximum, trees, sweep.exponentials());
+        exceeds_one = mend<B>(totals, top, maximum, trees, sweep.exponentials());
     else
         totals.own = maximum.precise_exponential(top);
     if constexpr (!Operation::writes)
@@ -401,8 +407,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
         };
         write_results<B, common>(output, n, kept, result);
         if constexpr (Operation::any_reference)
-            if (leading(totals.own) != 0 && Operation::template exceeds_one<B>(B(top), maximum, row_coefficients))
-                [[unlikely]]
+            if (exceeds_one) [[unlikely]]
                 bound_by_one<B>(output, n);
     }
     operation.complete();

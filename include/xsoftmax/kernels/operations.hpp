@@ -100,14 +100,6 @@ struct softmax_operation {
         };
     }
 
-    /// Does the winner's quotient round to more than 1, since the sum knows its exponential better than it was stored?
-    template <class B, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static bool exceeds_one(B top, const Maximum& maximum,
-                                                   const coefficients<value_of<B>, 2>& sum)
-    {
-        return first_lane(by_reciprocal::divide(maximum.exponential(top), in_all_lanes<B>(sum))) > value_of<B>(1);
-    }
-
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
     XSOFTMAX_ALWAYS_INLINE zero_limit at_zero(double, double winners) const { return {1 / winners, 0}; }
     XSOFTMAX_ALWAYS_INLINE void undefined(double) const {}

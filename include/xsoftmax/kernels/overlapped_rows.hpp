@@ -144,17 +144,24 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
             T* const exponentials = waiting.place(r, operation.output);
             guessed_row<B, operation_type> row(operation, logits(r), exponentials, guess, scale, trees);
             auto& sweep = row.sweep();
-            const auto sweep_block = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-                waiting.begin_block(logits(r) + i);
-                sweep.block(i);
+            const auto sweep_blocks = [&](auto in_trees) XSOFTMAX_INLINE_LAMBDA {
+                const auto sweep_block = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+                    waiting.begin_block(logits(r) + i);
+                    sweep.template block<in_trees>(i);
+                };
+                std::size_t i = 0;
+                for (; i < in_blocks && (i < behind || !before.is_there); i += block) sweep_block(i);
+                for (; i < in_blocks; i += block) {
+                    sweep_block(i);
+                    writer.block(result_at);
+                }
             };
             trees.clear();
-            std::size_t i = 0;
-            for (; i < in_blocks && (i < behind || !before.is_there); i += block) sweep_block(i);
-            for (; i < in_blocks; i += block) {
-                sweep_block(i);
-                writer.block(result_at);
-            }
+            if (trees.grow())
+                sweep_blocks(std::true_type{});
+            else
+                sweep_blocks(std::false_type{});
+            std::size_t i = in_blocks;
             for (; n - i >= B::size; i += B::size) sweep.single(whole_window<B>{i});
             if (i != n) sweep.single(part_window<B>{i, n - i});
             waiting.store_end(exponentials, n, row.end());
@@ -166,8 +173,10 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
                 before.output = operation.output;
                 before.exponentials = exponentials;
                 before.end = row.end();
-                before.row_coefficients = row.finish();
-                before.exceeds_one = row.exceeds_one(before.row_coefficients);
+                // In short rows a heavy element is so common that the answer would be mispredicted, and undo what has been
+                // begun of the next row.
+                before.row_coefficients = trees.grow() ? row.finish() : row.template finish<false>();
+                before.exceeds_one = row.exceeds_one();
             }
         }
         if (!before.is_there && r < rows) [[unlikely]] {

@@ -11,7 +11,7 @@
 ///     any other          any                                 three_pass_in_double  double
 ///
 /// (1) double: 2^-400 … 2^400
-/// (2) 16 of softmax of floats, 4 where an operation keeps more than one sum
+/// (2) 4 where an operation keeps more than one sum
 ///
 /// Many rows, at a temperature of the first lines:
 ///
@@ -52,9 +52,9 @@ XSOFTMAX_COLD void run_unusual_row(Operation& operation, const T* logits, std::s
     three_pass_in_double<Arch>(operation, logits, n, temperature);
 }
 
-/// From here on a guess at the maximum pays: 3 to 5 % at 1000 elements in the first cache, 12 % in the second, 20 % beyond;
-/// rows of 128 to 400 are 1 to 5 % slower with it.
-inline constexpr std::size_t two_pass_elements = 512;
+/// From here on a guess at the maximum pays: 9 % at 512 elements, 5 % at 1000 in the first cache, 12 % in the second, 20 %
+/// beyond; rows of 128 to 384 are as fast, or 5 % slower, with it.
+inline constexpr std::size_t two_pass_elements = 400;
 
 /// Results of this size do not stay in a cache: at 16 MB rows_by_scratch takes 0.7 of overlapped_rows' time, at 8 MB the same.
 inline constexpr std::size_t out_of_cache_bytes = std::size_t{12} << 20;

@@ -21,12 +21,8 @@ inline namespace XSOFTMAX_TARGET {
 template <class Operation>
 inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
-/// Softmax of floats gains from it up to here: 256 elements with AVX-512, where a long row's sums and its mending are waited for.
-template <>
-inline constexpr std::size_t short_row_vectors<softmax_operation<float>> = 16;
-
 /// Σ_k terms[k][j] over a few vectors, of terms that are unevaluated sums, up to the sum of the lanes: one batch of doubles
-/// for float, two for double, whose sums add up. The low terms, which are small, are added in the row's own type.
+/// for float, to be unscaled(), two for double, whose sums add up. The low terms, which are small, are added in the row's own type.
 ///
 /// A sum of doubles splits its terms, none of which exceeds an exponential, at a fixed bit instead of tracking what each
 /// addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31 (2008)), 14 ns
@@ -57,17 +53,17 @@ struct short_sum {
             return {{tree_sum<Vectors>(high, 0), tree_sum<Vectors>(low, 0) + low_sum}, low_sum};
         }
         else {
-            sum_of<B> running(terms[0][j]);
+            exponential_sum_of<B> running(terms[0][j]);
             XSOFTMAX_UNROLL
             for (std::size_t k = 1; k < Vectors; ++k) running.add(terms[k][j]);
-            return {{running.lanes()}, low_sum};
+            return {{running.scaled_lanes()}, low_sum};
         }
     }
 
     XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
     {
         if constexpr (parts == 1)
-            return horizontal_sum(part[0]) + static_cast<double>(horizontal_sum(low));
+            return unscaled<arch_of<B>>(horizontal_sum(part[0])) + static_cast<double>(horizontal_sum(low));
         else
             return two_sum(horizontal_sum(part[0]), horizontal_sum(part[1]));
     }
@@ -168,16 +164,6 @@ XSOFTMAX_ALWAYS_INLINE void short_row(Operation& operation, const T* logits, std
         if (vectors == 6) return short_row_of<6, Arch>(operation, logits, n, temperature);
         if (vectors == 7) return short_row_of<7, Arch>(operation, logits, n, temperature);
         if (vectors == 8) return short_row_of<8, Arch>(operation, logits, n, temperature);
-    }
-    if constexpr (short_row_vectors<Operation> == 16) {
-        if (vectors == 9) return short_row_of<9, Arch>(operation, logits, n, temperature);
-        if (vectors == 10) return short_row_of<10, Arch>(operation, logits, n, temperature);
-        if (vectors == 11) return short_row_of<11, Arch>(operation, logits, n, temperature);
-        if (vectors == 12) return short_row_of<12, Arch>(operation, logits, n, temperature);
-        if (vectors == 13) return short_row_of<13, Arch>(operation, logits, n, temperature);
-        if (vectors == 14) return short_row_of<14, Arch>(operation, logits, n, temperature);
-        if (vectors == 15) return short_row_of<15, Arch>(operation, logits, n, temperature);
-        return short_row_of<16, Arch>(operation, logits, n, temperature);
     }
 }
 

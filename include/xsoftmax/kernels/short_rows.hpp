@@ -170,8 +170,8 @@ private:
         }
         if constexpr (sum::parts == 1) {
             const auto low = to_doubles(reduce_across(lows, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return B(a + b); }));
-            sums_[0][0] = sums_[0][0] + low.low;
-            sums_[0][1] = sums_[0][1] + low.high;
+            sums_[0][0] = unscaled(sums_[0][0]) + low.low;
+            sums_[0][1] = unscaled(sums_[0][1]) + low.high;
         }
     }
 

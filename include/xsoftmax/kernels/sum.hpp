@@ -355,6 +355,27 @@ private:
     doubles second_ = doubles(0.0);  // float: the upper lanes; double: what rounding took from the sums
 };
 
+/// Sums of to_scaled_doubles, as the numbers that they stand for.
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE double unscaled(double sum)
+{
+    if constexpr (scaled_doubles_factor<Arch> == 1)
+        return sum;
+    else
+        return sum < 0x1p127 / scaled_doubles_factor<Arch> ? sum * scaled_doubles_factor<Arch> : not_a_number<double>;
+}
+
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE xsimd::batch<double, Arch> unscaled(xsimd::batch<double, Arch> sums)
+{
+    using doubles = xsimd::batch<double, Arch>;
+    if constexpr (scaled_doubles_factor<Arch> == 1)
+        return sums;
+    else
+        return doubles(where(sums < doubles(0x1p127 / scaled_doubles_factor<Arch>),
+                             doubles(sums * doubles(scaled_doubles_factor<Arch>)), doubles(not_a_number<double>)));
+}
+
 /// The running sum of a sweep over exponentials (terms in [0, 2^119], or NaN), lanes in any order.
 template <class B>
 class exponential_sum_of {
@@ -362,6 +383,20 @@ class exponential_sum_of {
     using doubles = xsimd::batch<double, arch>;
 
 public:
+    exponential_sum_of() = default;
+
+    /// Begins with `x`.
+    XSOFTMAX_ALWAYS_INLINE explicit exponential_sum_of(B x)
+    {
+        if constexpr (sizeof(value_of<B>) == 4) {
+            const auto halves = to_scaled_doubles(x);
+            first_ = halves.low;
+            second_ = halves.high;
+        }
+        else
+            sum_ = sum_of<B>(x);
+    }
+
     XSOFTMAX_ALWAYS_INLINE void add(B x)
     {
         if constexpr (sizeof(value_of<B>) == 4) {
@@ -373,12 +408,13 @@ public:
             sum_.add(x);
     }
 
+    /// Float: what total() adds up, lane by lane, to be unscaled().
+    XSOFTMAX_ALWAYS_INLINE doubles scaled_lanes() const { return first_ + second_; }
+
     XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
     {
-        if constexpr (sizeof(value_of<B>) == 4) {
-            const double sum = horizontal_sum(first_ + second_) * scaled_doubles_factor<arch>;
-            return sum < 0x1p127 ? sum : not_a_number<double>;
-        }
+        if constexpr (sizeof(value_of<B>) == 4)
+            return unscaled<arch>(horizontal_sum(scaled_lanes()));
         else
             return sum_.total();
     }

@@ -58,17 +58,16 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE bool is_good() const { return reference().scale().is_good_guess(guess_, top_); }
 
-    /// The sum's reciprocal.
+    /// The sum's reciprocal. `Asks` is as for mend().
+    template <bool Asks = true>
     XSOFTMAX_ALWAYS_INLINE coefficients<T, 2> finish()
     {
-        mend<B>(totals_, top_, reference(), trees_, sweep_.exponentials());
+        exceeds_one_ = mend<B, Asks>(totals_, top_, reference(), trees_, sweep_.exponentials());
         return operation_.template finish<T>(totals_, reference());
     }
 
-    XSOFTMAX_ALWAYS_INLINE bool exceeds_one(const coefficients<T, 2>& row_coefficients) const
-    {
-        return leading(totals_.own) != 0 && Operation::template exceeds_one<B>(B(top_), reference(), row_coefficients);
-    }
+    /// After finish(): may a result be above 1?
+    XSOFTMAX_ALWAYS_INLINE bool exceeds_one() const { return exceeds_one_; }
 
     template <class Window>
     XSOFTMAX_ALWAYS_INLINE B kept(Window window) const
@@ -86,6 +85,7 @@ private:
     const largest_trees<B>& trees_;
     sweep_type sweep_;
     row_totals<T, 1> totals_;
+    bool exceeds_one_ = false;
 };
 
 /// A row of at least guess_elements, not in place, at an ordinary temperature.
@@ -99,10 +99,7 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
         return three_pass<Arch>(operation, logits, n, temperature);
     largest_trees<B> trees(n);
     guessed_row<B, Operation> row(operation, logits, operation.output, guess, scale, trees);
-    auto& sweep = row.sweep();
-    for_each_window<B>(
-        n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { sweep.block(i); },
-        [&](auto window) XSOFTMAX_INLINE_LAMBDA { sweep.single(window); });
+    row.sweep().row(n);
     row.add_up();
     if (!row.is_good()) [[unlikely]]
         return three_pass<Arch>(operation, logits, n, temperature);
@@ -110,7 +107,7 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
     write_results<B>(
         operation.output, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { return row.kept(window); },
         operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.reference()));
-    if (row.exceeds_one(row_coefficients)) [[unlikely]]
+    if (row.exceeds_one()) [[unlikely]]
         bound_by_one<B>(operation.output, n);
     operation.complete();
 }
