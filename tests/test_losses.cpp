@@ -630,6 +630,7 @@ TEMPLATE_TEST_CASE("classes along any axis, of any strides", "[losses]", float, 
     check_layouts<T, 3>({2, 3, 4}, 70);
     check_layouts<T, 3>({3, 10, 17}, 80);
     check_layouts<T, 3>({5, 1, 9}, 90);
+    check_layouts<T, 4>({2, 3, 1, 5}, 100);
 }
 
 TEMPLATE_TEST_CASE("rows are in row-major order of the other axes", "[losses]", float, double)

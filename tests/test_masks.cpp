@@ -408,6 +408,161 @@ TEMPLATE_TEST_CASE("masked losses are those of the kept classes", "[masks]", flo
         }
 }
 
+namespace {
+
+/// Extents of four axes, each with the strides of its own order of the axes.
+struct layout {
+    std::array<std::size_t, 4> extents;
+    std::array<std::ptrdiff_t, 4> strides;
+
+    layout(const std::array<std::size_t, 4>& of, const std::array<std::size_t, 4>& widest_first) : extents(of)
+    {
+        std::size_t stride = 1;
+        for (std::size_t i = 4; i-- > 0;) {
+            strides[widest_first[i]] = static_cast<std::ptrdiff_t>(stride);
+            stride *= extents[widest_first[i]];
+        }
+    }
+
+    std::size_t size() const { return extents[0] * extents[1] * extents[2] * extents[3]; }
+
+    /// Where element k of row r along `axis` is: rows are in row-major order of the other axes.
+    std::size_t place(std::size_t axis, std::size_t r, std::size_t k) const
+    {
+        std::size_t at = k * static_cast<std::size_t>(strides[axis]);
+        for (std::size_t i = 4; i-- > 0;) {
+            if (i == axis) continue;
+            at += r % extents[i] * static_cast<std::size_t>(strides[i]);
+            r /= extents[i];
+        }
+        return at;
+    }
+
+    template <class U>
+    xsoftmax::tensor_view<U, 4> view(U* data) const
+    {
+        return {data, extents, strides};
+    }
+};
+
+/// Losses of a masked batch, of classes or of target probabilities, against those of each row's kept classes alone.
+template <class T>
+void check_losses(std::size_t axis, const std::array<std::size_t, 4>& order, bool probabilities,
+                  xsoftmax::batch_cross_entropy_options<T> options, std::uint64_t salt)
+{
+    const std::array<std::size_t, 4> extents{2, 3, 4, 5}, reversed{order[3], order[2], order[1], order[0]};
+    const layout x_layout(extents, order), other_layout(extents, reversed);
+    const std::size_t size = x_layout.size(), n = extents[axis], rows = size / n;
+    const std::vector<T> x = logits::normal<T>(size, 2, salt);
+    std::vector<T> target_probabilities = logits::uniform<T>(size, 0, 1, salt + 1);
+    const std::vector<T> weights = logits::uniform<T>(n, T(0.5), 2, salt + 2);
+    const bool weighted = options.class_weights.size() != 0;
+    if (weighted) options.class_weights = weights;
+    options.axis = static_cast<std::ptrdiff_t>(axis) - 4;
+    std::vector<unsigned char> keep(size);
+    std::vector<std::int64_t> targets(rows);
+    auto random = logits::generator(salt + 3);
+    for (std::size_t r = 0; r < rows; ++r) {
+        targets[r] = static_cast<std::int64_t>(random() % n);
+        for (std::size_t k = 0; k < n; ++k) {
+            const std::size_t at = other_layout.place(axis, r, k);
+            keep[at] = k == static_cast<std::size_t>(targets[r]) || random() % 3 != 0;
+            if (keep[at] == 0) target_probabilities[at] = 0;  // or the loss is infinite
+        }
+        if (r % 4 == 1) targets[r] = options.ignore_index;
+    }
+
+    std::vector<T> losses(rows), gradient(size, T(5)), reduced_gradient(size);
+    T reduced = 0;
+    const auto run = [&](const auto& to) {
+        const xsoftmax::mask<T> mask{.keep = other_layout.view<const unsigned char>(keep.data())};
+        xsoftmax::masked_cross_entropy_losses(x_layout.view(x.data()), to, mask, losses,
+                                              other_layout.view(gradient.data()), options);
+        reduced = xsoftmax::masked_softmax_cross_entropy(x_layout.view(x.data()), to, mask,
+                                                         other_layout.view(reduced_gradient.data()), options);
+    };
+    if (probabilities)
+        run(other_layout.view<const T>(target_probabilities.data()));
+    else
+        run(targets);
+
+    double sum = 0, weight = 0;
+    std::vector<T> expected(size, T(0));
+    for (std::size_t r = 0; r < rows; ++r) {
+        std::vector<T> row, row_weights, row_probabilities;
+        std::vector<std::size_t> places;
+        std::vector<std::int64_t> target{options.ignore_index};
+        for (std::size_t k = 0; k < n; ++k) {
+            const std::size_t at = other_layout.place(axis, r, k);
+            if (keep[at] == 0) continue;
+            if (targets[r] == static_cast<std::int64_t>(k)) target[0] = static_cast<std::int64_t>(row.size());
+            row.push_back(x[x_layout.place(axis, r, k)]);
+            row_probabilities.push_back(target_probabilities[at]);
+            row_weights.push_back(weights[k]);
+            places.push_back(at);
+        }
+        auto of_row = options;
+        of_row.axis = -1;
+        if (weighted) of_row.class_weights = row_weights;
+        std::vector<T> loss(1), alone(row.size());
+        const xsoftmax::matrix_view<const T> row_view(row.data(), 1, row.size());
+        const xsoftmax::matrix_view<T> alone_view(alone.data(), 1, row.size());
+        if (probabilities)
+            xsoftmax::cross_entropy_losses(row_view,
+                                           xsoftmax::matrix_view<const T>(row_probabilities.data(), 1, row.size()),
+                                           loss, alone_view, of_row);
+        else
+            xsoftmax::cross_entropy_losses(row_view, target, loss, alone_view, of_row);
+        CHECK(losses[r] == Approx(loss[0]).epsilon(8 * std::numeric_limits<T>::epsilon()));
+        sum += static_cast<double>(loss[0]);
+        // As PyTorch's mean: rows count by their target's weight, or one each where targets are probabilities.
+        if (probabilities)
+            weight += 1;
+        else if (targets[r] != options.ignore_index)
+            weight += weighted ? static_cast<double>(weights[static_cast<std::size_t>(targets[r])]) : 1;
+        for (std::size_t j = 0; j < row.size(); ++j) expected[places[j]] = alone[j];
+    }
+    const double divisor = options.reduction == xsoftmax::reduction::mean ? weight : 1;
+    const double margin = 32 * std::numeric_limits<T>::epsilon();
+    CHECK(reduced == Approx(sum / divisor).epsilon(32 * std::numeric_limits<T>::epsilon()));
+    bool same = true, zeros = true;
+    for (std::size_t i = 0; i < size; ++i) {
+        const double one = static_cast<double>(expected[i]);
+        same = same && std::abs(static_cast<double>(gradient[i]) - one) <= margin &&
+               std::abs(static_cast<double>(reduced_gradient[i]) - one / divisor) <= margin;
+        zeros = zeros && (keep[i] != 0 || (gradient[i] == 0 && reduced_gradient[i] == 0));
+    }
+    CHECK(same);
+    CHECK(zeros);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("masked losses, every option in combination, along any axis of any strides", "[masks]", float,
+                   double)
+{
+    using T = TestType;
+    std::uint64_t salt = 100;
+    const std::array<T, 1> present{};
+    for (std::size_t axis = 0; axis < 4; ++axis)
+        for (const auto& order : {std::array<std::size_t, 4>{0, 1, 2, 3}, std::array<std::size_t, 4>{2, 0, 3, 1},
+                                  std::array<std::size_t, 4>{3, 2, 1, 0}})
+            for (unsigned bits = 0; bits < 64; ++bits) {
+                const auto chosen = [&](unsigned k) {
+                    return (bits >> k & 1) != 0;
+                };
+                INFO("seed " << logits::seed() << ", salt " << salt << ", axis " << axis << ", widest axis " << order[0]
+                             << ", options " << bits);
+                xsoftmax::batch_cross_entropy_options<T> options{
+                    .temperature = chosen(0) ? 0.5 : 1,
+                    .reduction = chosen(1) ? xsoftmax::reduction::sum : xsoftmax::reduction::mean,
+                    .label_smoothing = chosen(2) ? 0.2 : 0,
+                    .z_loss = chosen(3) ? 1e-2 : 0};
+                if (chosen(4)) options.class_weights = present;  // which: check_losses knows how many
+                check_losses<T>(axis, order, chosen(5), options, salt += 4);
+            }
+}
+
 TEST_CASE("masks at unusual temperatures and along other axes", "[masks]")
 {
     for (const double temperature : {0.0, 1e-40, 1e40}) {
