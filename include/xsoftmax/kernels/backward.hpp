@@ -13,6 +13,7 @@
 #include "search.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
+#include "tree_sum.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {

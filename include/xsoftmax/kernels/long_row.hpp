@@ -9,6 +9,7 @@
 #include "operations.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
+#include "tree_sum.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
@@ -59,97 +60,6 @@ XSOFTMAX_ALWAYS_INLINE void undefined_row(Operation& operation, const T* logits,
     if constexpr (Operation::writes) fill(operation.output, n, not_a_number<T>);
 }
 
-/// Σ_k terms[k][j] as a tree. Count is at most block_size.
-template <std::size_t Count, std::size_t From = 0, class B, std::size_t Rows, std::size_t Sums>
-XSOFTMAX_ALWAYS_INLINE B tree_sum(const B (&terms)[Rows][Sums], std::size_t j)
-{
-    if constexpr (Count == 1)
-        return terms[From][j];
-    else
-        return tree_sum<Count / 2, From>(terms, j) + tree_sum<Count - Count / 2, From + Count / 2>(terms, j);
-}
-
-/// The share of a row's sum from which on the roundings of a block's tree count: an eighth of it in one lane.
-inline constexpr double heavy_share = 0.125;
-
-/// The same tree, and what its roundings took, lane by lane (Knuth's TwoSum).
-template <std::size_t Count, std::size_t From = 0, class B, std::size_t Rows>
-XSOFTMAX_ALWAYS_INLINE two_parts<B> tree_sum_and_rest(const B (&terms)[Rows])
-{
-    if constexpr (Count == 1)
-        return {terms[From], B(value_of<B>(0))};
-    else {
-        const auto a = tree_sum_and_rest<Count / 2, From>(terms);
-        const auto b = tree_sum_and_rest<Count - Count / 2, From + Count / 2>(terms);
-        const B sum = rounded(B(a.high + b.high));
-        const B b_seen = rounded(B(sum - a.high));
-        const B a_seen = rounded(B(sum - b_seen));
-        return {sum, (rounded(B(a.high - a_seen)) + rounded(B(b.high - b_seen))) + (a.low + b.low)};
-    }
-}
-
-/// Rows of fewer blocks go without trees: they add pairs, whose one rounding may stay. What trees have lost of a heavy element
-/// is looked for at the end of the row, and waited for: a quarter of a row of 512 floats that has one.
-template <class T>
-inline constexpr std::size_t least_blocks_of_trees = sizeof(T) == 4 ? 5 : 2;
-
-/// Remembers, of all blocks of a row, where a tree was a large one: for up to 64 runs of blocks the largest, lane by lane.
-template <class B>
-class largest_trees {
-    using T = value_of<B>;
-
-public:
-    XSOFTMAX_ALWAYS_INLINE explicit largest_trees(std::size_t n) : blocks_(n / (block_size * B::size))
-    {
-        while (blocks_ >> shift_ >= most_runs) ++shift_;
-        clear();
-    }
-
-    /// Are there any?
-    XSOFTMAX_ALWAYS_INLINE bool grow() const { return blocks_ >= least_blocks_of_trees<T>; }
-
-    XSOFTMAX_ALWAYS_INLINE void clear()
-    {
-        if (!grow()) return;
-        for (std::size_t run = 0; run << shift_ < blocks_; ++run) B(T(0)).store_aligned(largest_ + run * B::size);
-    }
-
-    XSOFTMAX_ALWAYS_INLINE void note(std::size_t block, B tree)
-    {
-        T* const run = largest_ + (block >> shift_) * B::size;
-        maximum(B(B::load_aligned(run)), tree).store_aligned(run);
-    }
-
-    /// What trees have lost that are a heavy share of the row's sum: 8 of them at most.
-    template <class Exponentials>
-    XSOFTMAX_ALWAYS_INLINE wide<T> lost(double sum, const Exponentials& exponentials) const
-    {
-        const std::size_t runs = grow() ? (blocks_ + (std::size_t{1} << shift_) - 1) >> shift_ : 0;
-        const B heavy(static_cast<T>(sum * heavy_share));
-        B rest(T(0));
-        for (std::size_t run = 0; run < runs; ++run) {
-            if (count_true<B>(B::load_aligned(largest_ + run * B::size) >= heavy) == 0) [[likely]]
-                continue;
-            for (std::size_t block = run << shift_; block < blocks_ && block >> shift_ == run; ++block) {
-                B e[block_size];
-                XSOFTMAX_UNROLL
-                for (std::size_t k = 0; k < block_size; ++k)
-                    e[k] = exponentials(whole_window<B>{(block * block_size + k) * B::size});
-                const auto tree = tree_sum_and_rest<block_size>(e);
-                rest = rest + kept_where<B>(tree.high >= heavy, tree.low);
-            }
-        }
-        return wide_from<T>(static_cast<double>(horizontal_sum(rest)));
-    }
-
-private:
-    static constexpr std::size_t most_runs = 64;
-
-    alignas(B) T largest_[most_runs * B::size];
-    std::size_t blocks_;
-    std::size_t shift_ = 0;
-};
-
 /// A row's exponentials, of which a part at the end is not to be asked for.
 template <class B>
 struct stored_exponentials {
@@ -194,7 +104,7 @@ public:
             single(window);
         };
         if constexpr (Operation::any_reference)
-            if (!trees_->grow())
+            if (!trees_->are_used())
                 return for_each_window<B, Blocks>(
                     n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { block<false>(i); }, each);
         for_each_window<B, Blocks>(

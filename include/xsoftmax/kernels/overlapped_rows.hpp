@@ -157,7 +157,7 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
                 }
             };
             trees.clear();
-            if (trees.grow())
+            if (trees.are_used())
                 sweep_blocks(std::true_type{});
             else
                 sweep_blocks(std::false_type{});
@@ -175,7 +175,7 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
                 before.end = row.end();
                 // In short rows a heavy element is so common that the answer would be mispredicted, and undo what has been
                 // begun of the next row.
-                before.row_coefficients = trees.grow() ? row.finish() : row.template finish<false>();
+                before.row_coefficients = trees.are_used() ? row.finish() : row.template finish<false>();
                 before.exceeds_one = row.exceeds_one();
             }
         }

@@ -11,6 +11,7 @@
 #include "operations.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
+#include "tree_sum.hpp"
 #include "windows.hpp"
 
 namespace xsoftmax::kernels {
