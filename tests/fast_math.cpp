@@ -4,16 +4,16 @@
 #include <xsoftmax/xsoftmax.hpp>
 
 template <class T>
-fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target)
+fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target, double temperature)
 {
     fast_results<T> results{
         std::vector<T>(logits.size()), std::vector<T>(logits.size()), std::vector<T>(logits.size()), {}, {}};
-    xsoftmax::softmax(logits, results.softmax);
-    xsoftmax::log_softmax(logits, results.log_softmax);
-    results.log_sum_exp = xsoftmax::log_sum_exp(logits);
-    results.loss = xsoftmax::softmax_cross_entropy(logits, target, results.gradient);
+    xsoftmax::softmax(logits, results.softmax, {.temperature = temperature});
+    xsoftmax::log_softmax(logits, results.log_softmax, {.temperature = temperature});
+    results.log_sum_exp = xsoftmax::log_sum_exp(logits, {.temperature = temperature});
+    results.loss = xsoftmax::softmax_cross_entropy(logits, target, results.gradient, {.temperature = temperature});
     return results;
 }
 
-template fast_results<float> with_fast_math(const std::vector<float>&, std::size_t);
-template fast_results<double> with_fast_math(const std::vector<double>&, std::size_t);
+template fast_results<float> with_fast_math(const std::vector<float>&, std::size_t, double);
+template fast_results<double> with_fast_math(const std::vector<double>&, std::size_t, double);

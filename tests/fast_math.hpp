@@ -11,4 +11,4 @@ struct fast_results {
 };
 
 template <class T>
-fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target);
+fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target, double temperature = 1);

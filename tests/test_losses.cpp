@@ -721,6 +721,24 @@ TEMPLATE_TEST_CASE("all rows ignored: mean NaN, sum 0, gradient 0", "[losses]", 
     }
 }
 
+TEMPLATE_TEST_CASE("weights that sum to 0: mean and gradient NaN", "[losses]", float, double)
+{
+    using T = TestType;
+    const std::array<T, 6> x{1, 2, 3, 4, 6, 5};
+    const xsoftmax::matrix_view<const T> in(x.data(), 2, 3);
+    const std::array<T, 3> first_is_0{0, 1, 2}, cancel{1, -1, 1};
+    for (const double smoothing : {0.0, 0.1})
+        for (const auto& [weights, targets] :
+             {std::pair(first_is_0, std::array{0, 0}), std::pair(cancel, std::array{0, 1})}) {
+            std::array<T, 6> gradient{};
+            const T mean = xsoftmax::softmax_cross_entropy(in, targets, xsoftmax::matrix_view<T>(gradient.data(), 2, 3),
+                                                           {.label_smoothing = smoothing, .class_weights = weights});
+            INFO("smoothing " << smoothing << ", weight of class 0: " << weights[0]);
+            CHECK(std::isnan(mean));
+            CHECK(std::all_of(gradient.begin(), gradient.end(), [](T g) { return std::isnan(g); }));
+        }
+}
+
 TEMPLATE_TEST_CASE("no rows: mean NaN, sum 0", "[losses]", float, double)
 {
     using T = TestType;

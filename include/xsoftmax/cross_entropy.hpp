@@ -115,9 +115,10 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
 // with nll = −log softmax(x/T), ε = label_smoothing, w = class_weights (1 without), z = z_loss. The mean divides the sum of
 // the losses by Σ w[y] over the rows that are not ignored, or by the number of rows for probabilities; the gradient is that
 // of what is returned. If all rows are ignored, the mean is NaN (0/0), the sum 0, and the gradient 0. If the weights of the
-// rows that are not ignored sum to 0, mean and gradient are NaN, as PyTorch's are.
+// rows that are not ignored sum to 0, mean and gradient are NaN (PyTorch's are NaN or infinite).
 // A class whose logit is −inf has nll = +inf: smoothing makes the loss +inf, unless its weight is 0. Whatever is multiplied
 // by 0 adds 0, never NaN; but a negative z_loss that is infinite, beside such a class, leaves NaN of the two.
+// Both depart from PyTorch, where 0·∞ is NaN, as does the gradient of an ignored row that holds a NaN: here it is 0.
 // One-hot probabilities give what class indices give, bit for bit, but for the mean with class weights, which divides by
 // another number, and for the sign of a zero.
 

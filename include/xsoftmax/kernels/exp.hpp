@@ -229,19 +229,16 @@ struct temperature_scale {
 template <class B>
 using scale_for = temperature_scale<value_of<B>, exp2_steps<B>>;
 
-/// The leading `bits` bits of x.
-XSOFTMAX_ALWAYS_INLINE constexpr double leading_bits(double x, int bits)
-{
-    return __builtin_bit_cast(double, __builtin_bit_cast(std::uint64_t, x) & ~((std::uint64_t{1} << (53 - bits)) - 1));
-}
-
 /// T'·ln 2 in two parts, the first of which has few enough bits to be multiplied by an integer exactly.
 template <class T>
 XSOFTMAX_ALWAYS_INLINE constexpr split<T> split_ln_2(wide<T> ln_2_times)
 {
     const extended x = to_extended(ln_2_times);
     const double high = leading_bits(x.high, exp_constants<T>::ln2_high_bits);
-    return {static_cast<T>(high), static_cast<T>((x.high - high) + x.low)};
+    double rest = x.high - high;
+    // -ffast-math would add the low part to the whole high one.
+    if (!__builtin_is_constant_evaluated()) rest = rounded(rest);
+    return {static_cast<T>(high), static_cast<T>(rest + x.low)};
 }
 
 /// log2(e)·Steps, exactly.
@@ -295,11 +292,11 @@ XSOFTMAX_ALWAYS_INLINE double far_unit(double temperature)
     return 0x1p-900;
 }
 
-/// multiply_add that -ffast-math takes as it is. Fused ones it does anyway.
+/// multiply_add that -ffast-math takes as it is. x86's fused ones it does anyway.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B rounded_multiply_add(B a, B b, B c)
 {
-    if constexpr (has_fused_multiply_add<arch_of<B>>)
+    if constexpr (has_fused_multiply_add<arch_of<B>> && is_x86<arch_of<B>>)
         return multiply_add(a, b, c);
     else
         return rounded(multiply_add(a, b, c));

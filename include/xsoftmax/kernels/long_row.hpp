@@ -128,7 +128,7 @@ public:
             }
             else {
                 XSOFTMAX_UNROLL
-                for (std::size_t k = 0; k < block_size; ++k) exponentials_[j].add(terms[k][j]);
+                for (const auto& of_vector : terms) exponentials_[j].add(of_vector[j]);
             }
         }
         XSOFTMAX_UNROLL
@@ -271,8 +271,8 @@ XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B>
     }
     else {
         using doubles = xsimd::batch<double, arch_of<B>>;
-        const doubles is_most = kept_where<doubles>(doubles(own + own) > doubles(sum), doubles(rest));
-        const doubles is_not_all = kept_where<doubles>(doubles(own) < doubles(sum), is_most);
+        const auto is_most = kept_where<doubles>(doubles(own + own) > doubles(sum), doubles(rest));
+        const auto is_not_all = kept_where<doubles>(doubles(own) < doubles(sum), is_most);
         totals.sums[0] = plus_rest(totals.sums[0], first_lane(is_not_all));
     }
     return own > to_double(totals.sums[0]);

@@ -125,7 +125,9 @@ XSOFTMAX_ALWAYS_INLINE Register in_register(Register x)
 #if defined(__GNUC__) && defined(__x86_64__)
     asm("" : "+v"(x));
 #elif defined(__GNUC__) && defined(__aarch64__)
-    if constexpr (std::is_same_v<Register, double>) asm("" : "+w"(x));
+    asm("" : "+w"(x));
+#elif defined(__GNUC__) && defined(__FAST_MATH__)
+    asm("" : "+m"(x));
 #endif
     return x;
 }
@@ -137,12 +139,15 @@ XSOFTMAX_ALWAYS_INLINE double rounded(double x) { return in_register(x); }
 template <class T, class Arch>
 XSOFTMAX_ALWAYS_INLINE xsimd::batch<T, Arch> rounded(xsimd::batch<T, Arch> x)
 {
-#if defined(__GNUC__) && defined(__x86_64__)
     if constexpr (!is_scalar<Arch>)
         return xsimd::batch<T, Arch>(in_register(static_cast<typename xsimd::batch<T, Arch>::register_type>(x)));
-    else
+    else {
+        // Elsewhere compilers are left to see through a loop over lanes.
+#if defined(__FAST_MATH__)
+        for (T& lane : x.lane) lane = in_register(lane);
 #endif
         return x;
+    }
 }
 
 /// The larger of two; which one is returned where either is NaN is not defined.

@@ -32,16 +32,37 @@ XSOFTMAX_ALWAYS_INLINE extended operator+(extended a, extended b)
     return {high, low - rounded(high - sum.high)};
 }
 
+/// The leading `bits` bits of x.
+XSOFTMAX_ALWAYS_INLINE constexpr double leading_bits(double x, int bits)
+{
+    return __builtin_bit_cast(double, __builtin_bit_cast(std::uint64_t, x) & ~((std::uint64_t{1} << (53 - bits)) - 1));
+}
+
+/// a·b + c, rounded once, where c nearly is −a·b. Without an instruction for it, clang's -ffast-math takes it for a product and
+/// a sum: there the product's rounding is found by halves (Dekker, 1971).
+XSOFTMAX_ALWAYS_INLINE double fused_multiply_add(double a, double b, double c)
+{
+#if defined(__FAST_MATH__) && !defined(__FP_FAST_FMA)
+    const double product = rounded(a * b), a_head = leading_bits(a, 26), b_head = leading_bits(b, 26);
+    const double a_tail = rounded(a - a_head), b_tail = rounded(b - b_head);
+    const double heads = rounded(rounded(a_head * b_head) - product);
+    const double mixed = rounded(rounded(heads + rounded(a_head * b_tail)) + rounded(a_tail * b_head));
+    return rounded(product + c) + (mixed + a_tail * b_tail);
+#else
+    return ::fma(a, b, c);
+#endif
+}
+
 XSOFTMAX_ALWAYS_INLINE extended operator*(extended a, extended b)
 {
-    const double high = a.high * b.high;
-    return {high, ::fma(a.high, b.high, -high) + (a.high * b.low + a.low * b.high)};
+    const double high = rounded(a.high * b.high);
+    return {high, fused_multiply_add(a.high, b.high, -high) + (a.high * b.low + a.low * b.high)};
 }
 
 XSOFTMAX_ALWAYS_INLINE extended operator/(extended a, extended b)
 {
-    const double high = a.high / b.high;
-    const double rest = ::fma(-high, b.high, a.high) + (a.low - high * b.low);
+    const double high = rounded(a.high / b.high);
+    const double rest = fused_multiply_add(-high, b.high, a.high) + (a.low - high * b.low);
     return {high, rest / b.high};
 }
 
@@ -49,8 +70,8 @@ XSOFTMAX_ALWAYS_INLINE extended operator/(extended a, extended b)
 XSOFTMAX_ALWAYS_INLINE double reciprocal(double x) { return 1 / x; }
 XSOFTMAX_ALWAYS_INLINE extended reciprocal(extended x)
 {
-    const double high = 1 / x.high;
-    return {high, (::fma(-high, x.high, 1) - high * x.low) * high};
+    const double high = rounded(1 / x.high);
+    return {high, (fused_multiply_add(-high, x.high, 1) - high * x.low) * high};
 }
 
 XSOFTMAX_ALWAYS_INLINE extended operator-(extended a) { return {-a.high, -a.low}; }
@@ -59,9 +80,9 @@ XSOFTMAX_ALWAYS_INLINE extended operator-(extended a, extended b) { return a + -
 /// a/b for a plain divisor, also where the quotient overflows.
 XSOFTMAX_ALWAYS_INLINE extended quotient(extended a, double b)
 {
-    const double high = a.high / b;
+    const double high = rounded(a.high / b);
     if (!(high - high == 0)) return {high, 0};
-    return {high, (::fma(-high, b, a.high) + a.low) / b};
+    return {high, (fused_multiply_add(-high, b, a.high) + a.low) / b};
 }
 
 /// log(1 + x) for x ≥ 0, as log u + (1 + x − u)/u with u = 1 + x rounded: the first term is exact to half an ULP near 1 and
