@@ -22,6 +22,10 @@ inline namespace XSOFTMAX_TARGET {
 template <class Operation>
 inline constexpr std::size_t short_row_vectors = Operation::sums == 1 ? 8 : 4;
 
+/// Softmax of doubles gains from it up to here: 72 take 39 ns in place of 64, since the sums of long rows split no terms.
+template <>
+inline constexpr std::size_t short_row_vectors<softmax_operation<double>> = 16;
+
 /// Σ_k terms[k][j] over a few vectors, of terms that are unevaluated sums, up to the sum of the lanes: one batch of doubles
 /// for float, to be unscaled(), two for double, whose sums add up. The low terms, which are small, are added in the row's own type.
 ///
@@ -43,8 +47,8 @@ struct short_sum {
         using T = value_of<B>;
         const B low_sum = tree_sum<Vectors>(low_terms, j);
         if constexpr (sizeof(T) == 8) {
-            // The high parts are multiples of the last bit of 64 exponentials' sum, each at most 2^1.5 stored_factor.
-            const B split(exp_constants<T>::stored_factor * T(128 * 1.5));
+            // The high parts are multiples of the last bit of 128 exponentials' sum, each at most 2^1.5 stored_factor.
+            const B split(exp_constants<T>::stored_factor * T(256 * 1.5));
             B high[Vectors][1], low[Vectors][1];
             XSOFTMAX_UNROLL
             for (std::size_t k = 0; k < Vectors; ++k) {
@@ -165,6 +169,16 @@ XSOFTMAX_ALWAYS_INLINE void short_row(Operation& operation, const T* logits, std
         if (vectors == 6) return short_row_of<6, Arch>(operation, logits, n, temperature);
         if (vectors == 7) return short_row_of<7, Arch>(operation, logits, n, temperature);
         if (vectors == 8) return short_row_of<8, Arch>(operation, logits, n, temperature);
+    }
+    if constexpr (short_row_vectors<Operation> == 16) {
+        if (vectors == 9) return short_row_of<9, Arch>(operation, logits, n, temperature);
+        if (vectors == 10) return short_row_of<10, Arch>(operation, logits, n, temperature);
+        if (vectors == 11) return short_row_of<11, Arch>(operation, logits, n, temperature);
+        if (vectors == 12) return short_row_of<12, Arch>(operation, logits, n, temperature);
+        if (vectors == 13) return short_row_of<13, Arch>(operation, logits, n, temperature);
+        if (vectors == 14) return short_row_of<14, Arch>(operation, logits, n, temperature);
+        if (vectors == 15) return short_row_of<15, Arch>(operation, logits, n, temperature);
+        if (vectors == 16) return short_row_of<16, Arch>(operation, logits, n, temperature);
     }
 }
 
