@@ -266,6 +266,92 @@ void run(const limits& table, const char* type)
     }
 }
 
+/// The plainest loops that a backward pass of softmax can be: Σ p·g in four sums, then p·(g − Σ).
+template <class T>
+[[gnu::noinline]] void streaming_backward(const T* p, const T* g, T* out, std::size_t n)
+{
+    using B = xsimd::batch<T>;
+    B sums[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
+    for (std::size_t i = 0; i < n; i += 4 * B::size)
+        for (std::size_t k = 0; k < 4; ++k)
+            sums[k] =
+                xsimd::fma(B::load_unaligned(p + i + k * B::size), B::load_unaligned(g + i + k * B::size), sums[k]);
+    alignas(B) T lanes[B::size];
+    B((sums[0] + sums[1]) + (sums[2] + sums[3])).store_aligned(lanes);
+    T sum = 0;
+    for (const T lane : lanes) sum += lane;
+    for (std::size_t i = 0; i < n; i += B::size)
+        (B::load_unaligned(p + i) * (B::load_unaligned(g + i) - B(sum))).store_unaligned(out + i);
+}
+
+/// What many rows gain from being given at once, and what axes, gradients and backward passes cost.
+template <class T>
+void run_batches(const limits& table, const char* type)
+{
+    const std::string t = std::string(" ") + type;
+    for (const auto& [rows, n] : {std::pair<std::size_t, std::size_t>{4096, 10}, {4096, 16}, {1024, 32}}) {
+        operands<T> d(rows * n);
+        const auto in = d.in_rows(n);
+        const auto out = d.out_rows(n);
+        table.line(
+            "batch " + std::to_string(rows) + "x" + std::to_string(n) + t, "row by row", rows * n, 0.4,
+            [&] {
+                xsoftmax::softmax(in, out);
+                keep(d.out);
+            },
+            [&] {
+                for (std::size_t r = 0; r < rows; ++r) {
+                    xsoftmax::softmax(std::span<const T>(d.in).subspan(r * n, n),
+                                      std::span<T>(d.out).subspan(r * n, n));
+                    keep(d.out);
+                }
+            });
+    }
+    {
+        operands<T> d(64 * 512 * 64);
+        const xsoftmax::tensor_view<const T, 3> in(d.in.data(), {64, 512, 64});
+        const xsoftmax::tensor_view<T, 3> out(d.out.data(), {64, 512, 64});
+        const auto in_rows = d.in_rows(512);
+        const auto out_rows = d.out_rows(512);
+        table.line(
+            "batch 64x512x64, axis 1" + t, "the last axis", d.in.size(), 1.3,
+            [&] {
+                xsoftmax::softmax(in, out, {.axis = 1});
+                keep(d.out);
+            },
+            [&] {
+                xsoftmax::softmax(in_rows, out_rows);
+                keep(d.out);
+            });
+    }
+    operands<T> d(256 * 1024);
+    const auto in = d.in_rows(1024);
+    const auto out = d.out_rows(1024);
+    const std::vector<int> targets(256, 7);
+    table.line(
+        "batch 256x1024, cross-entropy + gradient" + t, "softmax", d.in.size(), 1.3,
+        [&] { keep(xsoftmax::softmax_cross_entropy(in, targets, out)); },
+        [&] {
+            xsoftmax::softmax(in, out);
+            keep(d.out);
+        });
+    operands<T> gradient(256 * 1024);
+    xsoftmax::softmax(in, out);
+    const xsoftmax::matrix_view<const T> probabilities(d.out.data(), 256, 1024);
+    table.line(
+        "batch 256x1024, backward" + t, "streaming loops", d.in.size(), 1.3,
+        [&] {
+            xsoftmax::softmax_backward(probabilities, in, gradient.out_rows(1024));
+            keep(gradient.out);
+        },
+        [&] {
+            for (std::size_t r = 0; r < 256; ++r)
+                streaming_backward(d.out.data() + r * 1024, d.in.data() + r * 1024, gradient.out.data() + r * 1024,
+                                   1024);
+            keep(gradient.out);
+        });
+}
+
 /// As many threads as the machine has, begun anew for each call.
 struct std_threads {
     std::size_t count = std::thread::hardware_concurrency();
@@ -325,6 +411,10 @@ int main(int argc, char** argv)
     std::printf("%s, %zu floats a vector\n", xsimd::default_arch::name(), xsimd::batch<float>::size);
     const limits table(argc > 1 ? argv[1] : "");
     run<float>(table, "float");
-    if (argc < 3) run<double>(table, "double");
+    run_batches<float>(table, "float");
+    if (argc < 3) {
+        run<double>(table, "double");
+        run_batches<double>(table, "double");
+    }
     run_threads(table);
 }
