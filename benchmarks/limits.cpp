@@ -266,7 +266,8 @@ void run(const limits& table, const char* type)
     }
 }
 
-/// The plainest loops that a backward pass of softmax can be: Σ p·g in four sums, then p·(g − Σ).
+/// What bounds a backward pass of softmax: Σ p·g in four sums, where the plain loop among the peers waits for one, then
+/// p·(g − Σ). n is a multiple of four vectors.
 template <class T>
 [[gnu::noinline]] void streaming_backward(const T* p, const T* g, T* out, std::size_t n)
 {

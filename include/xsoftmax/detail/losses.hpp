@@ -388,12 +388,12 @@ T reduce_losses(Executor& executor, const row_layout<Operands>& layout, const ba
                 const wanted_losses<T>& losses, const kernels::extended& total_weight, const Run& run)
 {
     const bool mean = losses.reduce && options.reduction == reduction::mean;
-    constexpr double nan = kernels::not_a_number<double>;
     // Where the weights sum to 0 there is no mean, whatever the losses are.
-    const bool undefined = mean && kernels::to_double(total_weight) == 0;
-    const kernels::extended scale = undefined ? kernels::extended{nan, nan}
-                                    : mean    ? kernels::reciprocal(total_weight)
-                                              : kernels::extended{1, 0};
+    const kernels::extended undefined{kernels::not_a_number<double>, kernels::not_a_number<double>};
+    const kernels::extended divisor = !mean                                   ? kernels::extended{1, 0}
+                                      : kernels::to_double(total_weight) == 0 ? undefined
+                                                                              : total_weight;
+    const kernels::extended scale = kernels::reciprocal(divisor);
     loss_sum sum;
     if (!losses.reduce)
         in_shares(executor, layout, [&](rows_share share) {
@@ -411,8 +411,7 @@ T reduce_losses(Executor& executor, const row_layout<Operands>& layout, const ba
             for (std::size_t r = 0; r < rows; ++r) sum.add(of_rows[first_row + r * layout.innermost().rows]);
         });
     }
-    if (undefined) return kernels::not_a_number<T>;
-    return static_cast<T>(mean ? sum.value() / kernels::to_double(total_weight) : sum.value());
+    return static_cast<T>(sum.value() / kernels::to_double(divisor));
 }
 
 /// Losses of class indices, under a mask if there is one, and their gradient if it has axes.

@@ -27,7 +27,8 @@ template <>
 inline constexpr std::size_t short_row_vectors<softmax_operation<double>> = 16;
 
 /// Σ_k terms[k][j] over a few vectors, of terms that are unevaluated sums, up to the sum of the lanes: one batch of doubles
-/// for float, to be unscaled(), two for double, whose sums add up. The low terms, which are small, are added in the row's own type.
+/// for float, to be unscaled(), two for double, whose sums add up. The low terms, which are small, are added in the row's own
+/// type.
 ///
 /// A sum of doubles splits its terms, none of which exceeds an exponential, at a fixed bit instead of tracking what each
 /// addition loses: the high parts add exactly in any order (Rump, Ogita & Oishi, SIAM J. Sci. Comput. 31 (2008)), 14 ns

@@ -133,6 +133,17 @@ struct two_parts {
     B high, low;
 };
 
+/// a + b and what rounding took, lane by lane.
+template <class T, class Arch>
+XSOFTMAX_ALWAYS_INLINE two_parts<xsimd::batch<T, Arch>> two_sum(xsimd::batch<T, Arch> a, xsimd::batch<T, Arch> b)
+{
+    using B = xsimd::batch<T, Arch>;
+    const B sum = rounded(B(a + b));
+    const B b_seen = rounded(B(sum - a));
+    const B a_seen = rounded(B(sum - b_seen));
+    return {sum, rounded(B(a - a_seen)) + rounded(B(b - b_seen))};
+}
+
 /// sum + rest, where rest is small.
 XSOFTMAX_ALWAYS_INLINE double plus_rest(double sum, double rest) { return sum + rest; }
 XSOFTMAX_ALWAYS_INLINE extended plus_rest(extended sum, double rest) { return {sum.high, sum.low + rest}; }
@@ -258,10 +269,7 @@ struct by_reciprocal {
         const B a = sums[0][0], b = sums[1][0];
         if constexpr (has_fused_multiply_add<arch_of<B>>) {
             // reciprocal(two_sum(a, b)), step by step.
-            const B sum = rounded(B(a + b));
-            const B b_seen = rounded(B(sum - a));
-            const B a_seen = rounded(B(sum - b_seen));
-            const B rest = rounded(B(a - a_seen)) + rounded(B(b - b_seen));
+            const auto [sum, rest] = two_sum(a, b);
             const B one(1.0), high = one / sum;
             return {high, (multiply_add(-high, sum, one) - high * rest) * high};
         }
@@ -314,28 +322,29 @@ public:
     /// Begins with `x`.
     XSOFTMAX_ALWAYS_INLINE explicit sum_of(B x)
     {
-        if constexpr (sizeof(value_of<B>) == 4) {
-            const auto halves = to_doubles(x);
-            first_ = halves.low;
-            second_ = halves.high;
-        }
+        if constexpr (sizeof(value_of<B>) == 4)
+            *this = sum_of(to_doubles(x));
         else
             first_ = x;
     }
 
+    /// Float: the same of terms that are doubles already.
+    XSOFTMAX_ALWAYS_INLINE explicit sum_of(widened<arch_of<B>> x) : first_(x.low), second_(x.high) {}
+
+    XSOFTMAX_ALWAYS_INLINE void add(widened<arch_of<B>> x)
+    {
+        first_ = first_ + x.low;
+        second_ = second_ + x.high;
+    }
+
     XSOFTMAX_ALWAYS_INLINE void add(B x)
     {
-        if constexpr (sizeof(value_of<B>) == 4) {
-            const auto halves = to_doubles(x);
-            first_ = first_ + halves.low;
-            second_ = second_ + halves.high;
-        }
+        if constexpr (sizeof(value_of<B>) == 4)
+            add(to_doubles(x));
         else {
-            const B sum = rounded(B(first_ + x));
-            const B x_seen = rounded(B(sum - first_));
-            const B seen = rounded(B(sum - x_seen));
-            second_ = second_ + (rounded(B(first_ - seen)) + rounded(B(x - x_seen)));
-            first_ = sum;
+            const auto sum = two_sum(first_, x);
+            first_ = sum.high;
+            second_ = second_ + sum.low;
         }
     }
 
@@ -400,52 +409,35 @@ XSOFTMAX_ALWAYS_INLINE xsimd::batch<double, Arch> unscaled(xsimd::batch<double, 
 /// The running sum of a sweep over exponentials (terms in [0, 2^119], or NaN), lanes in any order.
 template <class B>
 class exponential_sum_of {
-    using arch = arch_of<B>;
-    using doubles = xsimd::batch<double, arch>;
-
 public:
     exponential_sum_of() = default;
 
     /// Begins with `x`.
-    XSOFTMAX_ALWAYS_INLINE explicit exponential_sum_of(B x)
-    {
-        if constexpr (sizeof(value_of<B>) == 4) {
-            const auto halves = to_scaled_doubles(x);
-            first_ = halves.low;
-            second_ = halves.high;
-        }
-        else
-            sum_ = sum_of<B>(x);
-    }
+    XSOFTMAX_ALWAYS_INLINE explicit exponential_sum_of(B x) : sum_(terms_of(x)) {}
 
-    XSOFTMAX_ALWAYS_INLINE void add(B x)
-    {
-        if constexpr (sizeof(value_of<B>) == 4) {
-            const auto halves = to_scaled_doubles(x);
-            first_ = first_ + halves.low;
-            second_ = second_ + halves.high;
-        }
-        else
-            sum_.add(x);
-    }
+    XSOFTMAX_ALWAYS_INLINE void add(B x) { sum_.add(terms_of(x)); }
 
     /// Float: what total() adds up, lane by lane, to be unscaled().
-    XSOFTMAX_ALWAYS_INLINE doubles scaled_lanes() const { return first_ + second_; }
+    XSOFTMAX_ALWAYS_INLINE auto scaled_lanes() const { return sum_.lanes(); }
 
     XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> total() const
     {
         if constexpr (sizeof(value_of<B>) == 4)
-            return unscaled<arch>(horizontal_sum(scaled_lanes()));
+            return unscaled<arch_of<B>>(sum_.total());
         else
             return sum_.total();
     }
 
 private:
-    struct none {};
+    XSOFTMAX_ALWAYS_INLINE static auto terms_of(B x)
+    {
+        if constexpr (sizeof(value_of<B>) == 4)
+            return to_scaled_doubles(x);
+        else
+            return x;
+    }
 
-    doubles first_ = doubles(0.0);
-    doubles second_ = doubles(0.0);
-    [[no_unique_address]] std::conditional_t<sizeof(value_of<B>) == 4, none, sum_of<B>> sum_;
+    sum_of<B> sum_;
 };
 
 }  // namespace XSOFTMAX_TARGET

@@ -29,10 +29,8 @@ XSOFTMAX_ALWAYS_INLINE two_parts<B> tree_sum_and_rest(const B (&terms)[Rows])
     else {
         const auto a = tree_sum_and_rest<Count / 2, From>(terms);
         const auto b = tree_sum_and_rest<Count - Count / 2, From + Count / 2>(terms);
-        const B sum = rounded(B(a.high + b.high));
-        const B b_seen = rounded(B(sum - a.high));
-        const B a_seen = rounded(B(sum - b_seen));
-        return {sum, (rounded(B(a.high - a_seen)) + rounded(B(b.high - b_seen))) + (a.low + b.low)};
+        const auto sum = two_sum(a.high, b.high);
+        return {sum.high, sum.low + (a.low + b.low)};
     }
 }
 
@@ -76,7 +74,8 @@ public:
     template <class Exponentials>
     XSOFTMAX_ALWAYS_INLINE wide<T> lost(double sum, const Exponentials& exponentials) const
     {
-        const std::size_t runs = are_used() ? (blocks_ + (std::size_t{1} << shift_) - 1) >> shift_ : 0;
+        if (!are_used()) return wide_from<T>(0.0);
+        const std::size_t runs = (blocks_ + (std::size_t{1} << shift_) - 1) >> shift_;
         const B heavy(static_cast<T>(sum * heavy_share));
         B rest(T(0));
         for (std::size_t run = 0; run < runs; ++run) {
