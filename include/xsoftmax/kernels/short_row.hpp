@@ -53,8 +53,8 @@ struct short_sum {
             B high[Vectors][1], low[Vectors][1];
             XSOFTMAX_UNROLL
             for (std::size_t k = 0; k < Vectors; ++k) {
-                high[k][0] = rounded(B(terms[k][j] + split)) - split;
-                low[k][0] = terms[k][j] - high[k][0];
+                high[k][0] = rounded(B(rounded(B(terms[k][j] + split)) - split));
+                low[k][0] = rounded(B(terms[k][j] - high[k][0]));
             }
             return {{tree_sum<Vectors>(high, 0), tree_sum<Vectors>(low, 0) + low_sum}, low_sum};
         }

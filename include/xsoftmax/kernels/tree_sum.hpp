@@ -10,14 +10,16 @@
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
-/// Σ_k terms[k][j] as a tree. Count is at most block_size.
+/// Σ_k terms[k][j] as a tree, whose order -ffast-math would change: what it loses is found by another. Count is at most
+/// block_size.
 template <std::size_t Count, std::size_t From = 0, class B, std::size_t Rows, std::size_t Sums>
 XSOFTMAX_ALWAYS_INLINE B tree_sum(const B (&terms)[Rows][Sums], std::size_t j)
 {
     if constexpr (Count == 1)
         return terms[From][j];
     else
-        return tree_sum<Count / 2, From>(terms, j) + tree_sum<Count - Count / 2, From + Count / 2>(terms, j);
+        return rounded(
+            B(tree_sum<Count / 2, From>(terms, j) + tree_sum<Count - Count / 2, From + Count / 2>(terms, j)));
 }
 
 /// The same tree, and what its roundings took, lane by lane (Knuth's TwoSum).
