@@ -49,10 +49,9 @@ template <detail::row Probabilities, detail::row_of<detail::element_of<Probabili
 void softmax_backward(Probabilities&& probabilities, Upstream&& upstream, Gradient&& gradient,
                       softmax_options options = {})
 {
-    serial_executor serial;
-    detail::run_backward<detail::backward_of_softmax>(
-        serial, "softmax_backward", "probabilities", detail::row_operand(detail::as_input(probabilities)),
-        detail::row_operand(detail::as_input(upstream)), detail::row_operand(detail::as_output(gradient)), options);
+    detail::run_backward<detail::backward_of_softmax>("softmax_backward", "probabilities",
+                                                      detail::as_input(probabilities), detail::as_input(upstream),
+                                                      detail::as_output(gradient), options);
 }
 
 /// Gradient by the logits of what has the gradient `upstream` by log_softmax's result y: gradient[i] = (u[i] − exp(y[i])·Σ_j
@@ -89,10 +88,9 @@ template <detail::row LogProbabilities, detail::row_of<detail::element_of<LogPro
 void log_softmax_backward(LogProbabilities&& log_probabilities, Upstream&& upstream, Gradient&& gradient,
                           softmax_options options = {})
 {
-    serial_executor serial;
     detail::run_backward<detail::backward_of_log_softmax>(
-        serial, "log_softmax_backward", "log_probabilities", detail::row_operand(detail::as_input(log_probabilities)),
-        detail::row_operand(detail::as_input(upstream)), detail::row_operand(detail::as_output(gradient)), options);
+        "log_softmax_backward", "log_probabilities", detail::as_input(log_probabilities), detail::as_input(upstream),
+        detail::as_output(gradient), options);
 }
 
 }  // namespace XSOFTMAX_TARGET

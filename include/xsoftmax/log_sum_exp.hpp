@@ -69,10 +69,13 @@ void log_sum_exp(Executor&& executor, const Logits& logits, Values&& values, sof
         detail::fill(out.data(), out.size(), -kernels::infinity<T>);
         return;
     }
-    detail::run_rows<false>(
-        executor, detail::arranged<T>(layout, options.temperature), detail::data_of<T>(in), options.temperature,
-        [&](const auto&, const auto&, std::size_t) { return kernels::log_sum_exp_operation{options.temperature}; },
-        [&](std::size_t r, const kernels::log_sum_exp_operation& row) { out[r] = static_cast<T>(row.result); });
+    const auto rows = detail::arranged<T>(layout, options.temperature);
+    detail::in_shares(executor, rows, [&](detail::rows_share share) {
+        detail::run_operations_of_share<false>(
+            rows, share, detail::data_of<T>(in), options.temperature,
+            [&](const auto&, const auto&, std::size_t) { return kernels::log_sum_exp_operation{options.temperature}; },
+            [&](std::size_t r, const kernels::log_sum_exp_operation& row) { out[r] = static_cast<T>(row.result); });
+    });
 }
 
 /// The same as a new vector.

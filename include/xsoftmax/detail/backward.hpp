@@ -44,11 +44,29 @@ struct backward_of_log_softmax {
     using rows_side_by_side = kernels::log_softmax_backward_inner_axis_entry<T>;
 };
 
-/// A row as a tensor of one axis.
-template <class T>
-[[nodiscard]] operand<T> row_operand(std::span<T> row)
+/// The gradient of a row of contiguous elements.
+template <class Pass, class T>
+XSOFTMAX_ALWAYS_INLINE void run_backward_of_row(const T* forward, const T* upstream, T* gradient, std::size_t n,
+                                                double temperature)
 {
-    return {row.data(), 1, {row.size()}, {1}};
+    const double nearest = Pass::template nearest<T>(temperature);
+    call<typename Pass::template row<T>>(forward, upstream, gradient, n, nearest);
+    if (nearest != temperature) [[unlikely]]
+        for (std::size_t i = 0; i < n; ++i)
+            gradient[i] = static_cast<T>(static_cast<double>(gradient[i]) / (temperature / nearest));
+}
+
+template <class Pass, class T>
+void run_backward(const char* function, const char* forward_name, std::span<const T> forward,
+                  std::span<const T> upstream, std::span<T> gradient, const softmax_options& options)
+{
+    check_positive_temperature(function, options.temperature);
+    check_row_axis(function, options.axis);
+    check_size(function, "upstream", upstream.size(), forward_name, forward.size());
+    check_size(function, "gradient", gradient.size(), forward_name, forward.size());
+    check_same_or_apart<T>(function, "gradient", gradient, forward_name, forward);
+    check_same_or_apart<T>(function, "gradient", gradient, "upstream", upstream);
+    run_backward_of_row<Pass>(forward.data(), upstream.data(), gradient.data(), forward.size(), options.temperature);
 }
 
 template <class Pass, class Executor, class T>
@@ -66,7 +84,6 @@ void run_backward(Executor& executor, const char* function, const char* forward_
     const auto layout = arranged<T>(rows_along(axis, forward, upstream, gradient), options.temperature);
     const auto data = data_of<T>(forward, upstream, gradient);
     const std::size_t n = layout.length;
-    const double nearest = Pass::template nearest<T>(options.temperature);
     if (are_side_by_side<T>(layout, options.temperature)) {
         const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
             const auto at = moved_by(data, offset);
@@ -77,11 +94,7 @@ void run_backward(Executor& executor, const char* function, const char* forward_
         return in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
     }
     const auto run = [&](const pointers<T, 3>& row, std::size_t) {
-        call<typename Pass::template row<T>>(static_cast<const T*>(row[0]), static_cast<const T*>(row[1]), row[2], n,
-                                             nearest);
-        if (nearest != options.temperature) [[unlikely]]
-            for (std::size_t i = 0; i < n; ++i)
-                row[2][i] = static_cast<T>(static_cast<double>(row[2][i]) / (options.temperature / nearest));
+        run_backward_of_row<Pass, T>(row[0], row[1], row[2], n, options.temperature);
     };
     in_shares(executor, layout, [&](rows_share share) { for_each_row<true>(layout, data, run, share); });
 }

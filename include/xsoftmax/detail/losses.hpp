@@ -172,12 +172,19 @@ public:
         : targets_(targets), options_(options), classes_(options, classes), rows_(masks)
     {
         check_count(function, "targets", targets.size(), rows, "rows");
+        std::size_t counted = 0;
+        loss_sum weights;
         for (std::size_t r = 0; r < rows; ++r) {
             if (is_ignored(r)) continue;
             if (!std::in_range<std::size_t>(targets[r]) || static_cast<std::size_t>(targets[r]) >= classes) [[unlikely]]
                 fail_row_class(function, printable(targets[r]), r, classes);
-            total_weight_.add(classes_.weight(target(r)));
+            if (options.class_weights.empty())
+                ++counted;
+            else
+                weights.add(classes_.weight(target(r)));
         }
+        total_weight_ =
+            options.class_weights.empty() ? kernels::extended{static_cast<double>(counted), 0} : weights.unrounded();
     }
 
     [[nodiscard]] loss_scratch<T> scratch() const
@@ -191,7 +198,7 @@ public:
     [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(targets_[r], options_.ignore_index); }
 
     /// What the mean is taken over: Σ weights of the targets' classes.
-    [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_.unrounded(); }
+    [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_; }
 
     /// Has each row one class to itself, and no mask over it? Such rows need nothing but operation() and result().
     [[nodiscard]] bool is_plain() const
@@ -278,7 +285,7 @@ private:
     const batch_cross_entropy_options<T>& options_;
     class_shares<T> classes_;
     loss_rows<T> rows_;
-    loss_sum total_weight_;
+    kernels::extended total_weight_;
 };
 
 /// Targets that are probabilities, one row of them for each row of logits.
@@ -443,8 +450,8 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
         const auto both = arranged_if_plain(rows_along(axis, logits, gradient));
         const auto data = data_of<T>(logits, gradient);
         return reduce(both, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-            if (row_loss.is_plain() && !both.is_contiguous())
-                return run_rows_of_share<true>(
+            if (row_loss.is_plain() && (!both.is_contiguous() || are_short_rows(both)))
+                return run_operations_of_share<true>(
                     both, share, data, options.temperature,
                     [&](const pointers<T, 2>& at, const auto& step, std::size_t r) {
                         return row_loss.operation(at[0], step[0], at[1], step[1], r, gradient_scale);
@@ -462,8 +469,8 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
     const auto alone = arranged_if_plain(layout);
     const auto data = data_of<T>(logits);
     return reduce(alone, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-        if (row_loss.is_plain() && !alone.is_contiguous())
-            return run_rows_of_share<false>(
+        if (row_loss.is_plain() && (!alone.is_contiguous() || are_short_rows(alone)))
+            return run_operations_of_share<false>(
                 alone, share, data, options.temperature,
                 [&](const pointers<T, 1>& at, const auto& step, std::size_t r) {
                     return row_loss.operation(at[0], step[0], r);

@@ -163,9 +163,6 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
                                                 static_cast<double>(reference));
 
     const B c(reference), m(static_cast<T>(mean));
-    const double lift = lift_of(temperature);
-    const B lifted(static_cast<T>(lift));
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
     const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
         write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             const B p = window.load_from(probabilities, T(0));
@@ -173,12 +170,13 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
             return result(p, g);
         });
     };
-    if (temperature == 1)
-        write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m)); });
-    else
-        write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA {
-            return by_reciprocal::divide(B(B(p * lifted) * ((g - c) - m)), over_temperature);
-        });
+    if (temperature == 1) return write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m)); });
+    const double lift = lift_of(temperature);
+    const B lifted(static_cast<T>(lift));
+    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
+    write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA {
+        return by_reciprocal::divide(B(B(p * lifted) * ((g - c) - m)), over_temperature);
+    });
 }
 
 /// Does x stay far from overflow when it is multiplied?

@@ -45,6 +45,20 @@ struct rows_entry {
     }
 };
 
+/// operations[r] on row r of rows of n ≥ 1 contiguous elements.
+template <class Operation, class T>
+struct operations_entry {
+    using function = void(Operation* operations, rows_apart<const T> logits, std::size_t rows, std::size_t n,
+                          double temperature);
+
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE static void run(Operation* operations, rows_apart<const T> logits, std::size_t rows,
+                                           std::size_t n, double temperature)
+    {
+        run_operations<Arch>(operations, logits, rows, n, temperature);
+    }
+};
+
 /// operations[r] on each of `rows` rows side by side: row r begins r elements after `logits`, and after operations[0]'s
 /// output, and its elements are `step`, or `output_step`, apart. n ≥ 1, and the temperature is ordinary.
 template <class Operation, class T>
@@ -134,11 +148,13 @@ using entry_points =
     entry_list<row_entry<softmax_operation<T>, T>, rows_entry<softmax_operation<T>, T>,
                inner_axis_entry<softmax_operation<T>, T>, row_entry<log_softmax_operation<T>, T>,
                rows_entry<log_softmax_operation<T>, T>, inner_axis_entry<log_softmax_operation<T>, T>,
-               row_entry<log_sum_exp_operation, T>, inner_axis_entry<log_sum_exp_operation, T>,
-               row_entry<index_loss_operation, T>, inner_axis_entry<index_loss_operation, T>,
-               row_entry<index_gradient_operation<T>, T>, inner_axis_entry<index_gradient_operation<T>, T>,
-               row_entry<probabilities_loss_operation<T>, T>, row_entry<probabilities_gradient_operation<T>, T>,
-               only_nonzero_entry<T>, softmax_backward_entry<T>, softmax_backward_inner_axis_entry<T>,
-               log_softmax_backward_entry<T>, log_softmax_backward_inner_axis_entry<T>>;
+               row_entry<log_sum_exp_operation, T>, operations_entry<log_sum_exp_operation, T>,
+               inner_axis_entry<log_sum_exp_operation, T>, row_entry<index_loss_operation, T>,
+               operations_entry<index_loss_operation, T>, inner_axis_entry<index_loss_operation, T>,
+               row_entry<index_gradient_operation<T>, T>, operations_entry<index_gradient_operation<T>, T>,
+               inner_axis_entry<index_gradient_operation<T>, T>, row_entry<probabilities_loss_operation<T>, T>,
+               row_entry<probabilities_gradient_operation<T>, T>, only_nonzero_entry<T>, softmax_backward_entry<T>,
+               softmax_backward_inner_axis_entry<T>, log_softmax_backward_entry<T>,
+               log_softmax_backward_inner_axis_entry<T>>;
 
 }  // namespace xsoftmax::kernels

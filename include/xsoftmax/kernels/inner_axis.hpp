@@ -13,19 +13,6 @@
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
-/// How many coefficients finish() gives; none where nothing is written.
-template <class Operation, class T>
-inline constexpr std::size_t coefficients_count = [] {
-    if constexpr (!Operation::writes)
-        return std::size_t{0};
-    else
-        return std::extent_v<decltype(std::declval<Operation&>()
-                                          .template finish<T>(
-                                              std::declval<const row_totals<T, Operation::sums>&>(),
-                                              std::declval<const near_maximum<xsimd::batch<T, default_arch>>&>())
-                                          .part)>;
-}();
-
 /// Vectors of rows side by side: a cache line of floats and more, so that lines are used whole.
 inline constexpr std::size_t inner_axis_vectors = 4;
 
@@ -103,8 +90,9 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
         owns.high.store_aligned(own);
         owns.low.store_aligned(rest);
         for (std::size_t lane = 0; lane < B::size && k * B::size + lane < rows; ++lane) {
-            const row_totals<T, 1> row{
-                {totals[lane]}, static_cast<std::size_t>(won[lane]), sum_of_parts(own[lane], rest[lane])};
+            row_totals<T, 1> row{{totals[lane]}, {}, {}, {}};
+            if constexpr (Operation::counts_winners)
+                row.template split_off<arch_of<B>>(static_cast<double>(won[lane]), sum_of_parts(own[lane], rest[lane]));
             Operation& of_row = of_rows[k * B::size + lane];
             if constexpr (count == 0)
                 of_row.template finish<T>(row, near_maximum<B>(top[lane], scale));

@@ -160,7 +160,7 @@ public:
         for (std::size_t j = Operation::exponential_sums; j < sums; ++j) others(j).add(terms[j]);
     }
 
-    /// What has been added up. `own` is not.
+    /// What has been added up. Nothing is split_off() yet.
     XSOFTMAX_ALWAYS_INLINE row_totals<C, sums> totals() const
     {
         row_totals<C, sums> result;
@@ -169,9 +169,10 @@ public:
         XSOFTMAX_UNROLL
         for (std::size_t j = Operation::exponential_sums; j < sums; ++j)
             result.sums[j] = others_[j - Operation::exponential_sums].total();
-        result.winners = winners_;
         return result;
     }
+
+    XSOFTMAX_ALWAYS_INLINE std::size_t winners() const { return winners_; }
 
     /// The largest element, if it was looked for. Undefined where the row holds a NaN.
     XSOFTMAX_ALWAYS_INLINE C top() const { return horizontal_maximum(maximum(tops_[0], tops_[1])); }
@@ -298,7 +299,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     if constexpr (Operation::any_reference)
         exceeds_one = mend<B>(totals, top, maximum, trees, sweep.exponentials());
     else
-        totals.own = maximum.precise_exponential(top);
+        totals.template split_off<arch_of<B>>(static_cast<double>(sweep.winners()), maximum.precise_exponential(top));
     if constexpr (!Operation::writes)
         operation.template finish<C>(totals, maximum);
     else {

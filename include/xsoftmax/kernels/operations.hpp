@@ -29,6 +29,7 @@
 
 #include "compiler.hpp"
 #include "exp.hpp"
+#include "logarithm.hpp"
 #include "simd.hpp"
 #include "sum.hpp"
 #include "windows.hpp"
@@ -43,12 +44,60 @@ struct zero_limit {
 
 inline namespace XSOFTMAX_TARGET {
 
-/// What is known of a row when all of it has been seen.
+/// A sum of exponentials from which the winners (each exponential is `own`) are left out, so that nothing cancels:
+/// log Σ exp((x − maximum)/T) = log1p(Σ others + (winners − 1)). Where one logit is 25 above the rest, the common form is
+/// off by 10^7 ULP. Of a row, or of those in the lanes of batches.
+template <class D>
+struct split_sum {
+    D others;   ///< Σ exponentials over all but the winners
+    D winners;  ///< how many logits equal the maximum
+    D own;      ///< the exponential of the maximum, with the digits that rounding took
+
+    /// The terms of `others`.
+    template <class B, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE static B term(B x, B e, const Maximum& maximum)
+    {
+        return zero_where(maximum.is_maximum(x), e);
+    }
+
+    /// Σ exponentials.
+    XSOFTMAX_ALWAYS_INLINE D all() const { return others + winners * own; }
+
+    XSOFTMAX_ALWAYS_INLINE D inverse() const { return reciprocal(all()); }
+
+    /// log Σ exp((x − maximum)/T) ≥ 0.
+    XSOFTMAX_ALWAYS_INLINE D logarithm() const
+    {
+        return log_one_plus(rounded(D(others / own + rounded(D(winners - number<D>(1))))));
+    }
+};
+
+/// What is known of a row when all of it has been seen; all but the sums only of operations that count winners.
 template <class C, std::size_t Sums>
 struct row_totals {
     wide<C> sums[Sums];
-    std::size_t winners;  ///< how many elements equal the maximum, if the operation counts them
-    wide<C> own;          ///< the exponential of the maximum, with the digits that rounding took
+    split_sum<wide<C>> exponentials;  ///< the first of the sums
+    wide<C> logarithm;                ///< log Σ exp((x − maximum)/T)
+    wide<C> inverse;                  ///< 1/Σ exponentials
+
+    /// The first sum was split: what follows from it. By the same instructions as for many rows together.
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE void split_off(double winners, wide<C> own)
+    {
+        exponentials = {sums[0], number<wide<C>>(winners), own};
+        if constexpr (sizeof(C) == 4) {
+            using doubles = xsimd::batch<double, Arch>;
+            const split_sum<doubles> in_lanes{doubles(sums[0]), doubles(winners), doubles(own)};
+            logarithm = first_lane(in_lanes.logarithm());
+            inverse = first_lane(in_lanes.inverse());
+        }
+        else {
+            logarithm = exponentials.logarithm();
+            inverse = exponentials.inverse();
+        }
+    }
+
+    XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(exponentials.winners) == 1; }
 };
 
 }  // namespace XSOFTMAX_TARGET
@@ -109,40 +158,6 @@ struct softmax_operation {
 
 inline namespace XSOFTMAX_TARGET {
 
-/// The winners (each exponential is 1) are left out of the sum, so that nothing cancels:
-/// log Σ exp((x − maximum)/T) = log1p(Σ others + (winners − 1)). Where one logit is 25 above the rest, the common form is
-/// off by 10^7 ULP.
-template <class C>
-struct split_sums {
-    wide<C> others;   ///< Σ exponentials over all but the winners
-    wide<C> winners;  ///< how many logits equal the maximum
-    wide<C> own;      ///< the exponential of the maximum
-
-    /// The terms of `others`.
-    template <class B, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static B term(B x, B e, const Maximum& maximum)
-    {
-        return zero_where(maximum.is_maximum(x), e);
-    }
-
-    template <std::size_t Sums>
-    XSOFTMAX_ALWAYS_INLINE explicit split_sums(const row_totals<C, Sums>& totals)
-        : others(totals.sums[0]), winners(wide_from<C>(static_cast<double>(totals.winners))), own(totals.own)
-    {
-    }
-
-    /// Σ exponentials.
-    XSOFTMAX_ALWAYS_INLINE wide<C> all() const { return others + winners * own; }
-
-    /// log Σ exp((x − maximum)/T) ≥ 0.
-    XSOFTMAX_ALWAYS_INLINE wide<C> logarithm() const
-    {
-        return log_one_plus(rounded(others / own + rounded(winners - wide_from<C>(1.0))));
-    }
-
-    XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(winners) == 1; }
-};
-
 /// (a − b)/T for finite a ≥ b, also where a − b overflows.
 template <class C>
 XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temperature)
@@ -190,14 +205,14 @@ struct log_softmax_operation {
     template <class B, class Maximum, class Window>
     XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
     {
-        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
+        terms[0] = split_sum<B>::term(x, e, maximum);
     }
 
     /// −log Σ exp((x − maximum)/T)
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE coefficients<C, 1> finish(const row_totals<C, sums>& totals, const Maximum&) const
     {
-        return {static_cast<C>(-to_double(split_sums<C>(totals).logarithm()))};
+        return {static_cast<C>(-to_double(totals.logarithm))};
     }
 
     /// (x − maximum)/T − log Σ exp((x − maximum)/T): both terms have the same sign, so nothing cancels.
@@ -241,13 +256,13 @@ struct log_sum_exp_operation {
     template <class B, class Maximum, class Window>
     XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
     {
-        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
+        terms[0] = split_sum<B>::term(x, e, maximum);
     }
 
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        result = to_double(difference_over<C>(maximum.value(), 0, temperature) + split_sums<C>(totals).logarithm());
+        result = to_double(difference_over<C>(maximum.value(), 0, temperature) + totals.logarithm);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -268,16 +283,16 @@ struct loss_terms {
 
     /// log Σ exp(x/T), which only z_loss wants.
     template <class C, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE double log_sum_exp(const split_sums<C>& row, const Maximum& maximum) const
+    XSOFTMAX_ALWAYS_INLINE double log_sum_exp(wide<C> logarithm, const Maximum& maximum) const
     {
-        return z_loss == 0 ? 0 : to_double(difference_over<C>(maximum.value(), 0, temperature) + row.logarithm());
+        return z_loss == 0 ? 0 : to_double(difference_over<C>(maximum.value(), 0, temperature) + logarithm);
     }
 
     /// What z_loss adds to the probabilities' factor in the gradient: 2·z_loss·log Σ exp(x/T).
     template <class C, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE extended z_share(const split_sums<C>& row, const Maximum& maximum) const
+    XSOFTMAX_ALWAYS_INLINE extended z_share(wide<C> logarithm, const Maximum& maximum) const
     {
-        return to_extended(2 * z_loss) * to_extended(log_sum_exp<C>(row, maximum));
+        return to_extended(2 * z_loss) * to_extended(log_sum_exp<C>(logarithm, maximum));
     }
 };
 
@@ -299,17 +314,16 @@ struct index_loss_operation {
     template <class B, class Maximum, class Window>
     XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window, B* terms) const
     {
-        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
+        terms[0] = split_sum<B>::term(x, e, maximum);
     }
 
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        const split_sums<C> row(totals);
         const auto distance = difference_over<C>(maximum.value(), target_logit, terms_beside.temperature);
-        const double all = terms_beside.log_sum_exp<C>(row, maximum);
+        const double all = terms_beside.log_sum_exp<C>(totals.logarithm, maximum);
         // A class of weight 0 adds 0, also where its logit is −inf.
-        const double negative_log = to_double(distance + row.logarithm());
+        const double negative_log = to_double(distance + totals.logarithm);
         loss = (weight == 0 && negative_log == infinity<double> ? 0 : weight * negative_log) +
                terms_beside.z_loss * all * all;
     }
@@ -342,22 +356,23 @@ struct index_gradient_operation : index_loss_operation {
     XSOFTMAX_ALWAYS_INLINE coefficients<C, 2> finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
         index_loss_operation::finish<C>(totals, maximum);
-        const split_sums<C> row(totals);
         const auto& scale = maximum.scale();
-        const auto inverse = scale.inverse * reciprocal(row.all());
+        const auto inverse = scale.inverse * totals.inverse;
 
         // p − 1 = −(the sum of the others)/(the sum of all), which keeps every digit where p rounds to 1.
-        const bool winner = static_cast<C>(target_logit) == static_cast<C>(maximum.value()) && row.one_winner();
+        const bool winner = static_cast<C>(target_logit) == static_cast<C>(maximum.value()) && totals.one_winner();
         const auto own = maximum.precise_exponential(static_cast<C>(target_logit));
-        const auto others = winner ? row.others : row.all() - own;
-        const extended share = to_extended(weight) * gradient_scale;
-        const extended z_share = terms_beside.z_share<C>(row, maximum) * gradient_scale;
-        const auto against = others * wide_from<C>(share);
-        // An infinite share of a target whose probability is 0 is 0.
-        const auto at_target =
-            z_share.high == 0 || leading(own) == 0 ? -against : own * wide_from<C>(z_share) - against;
+        const auto others = winner ? totals.exponentials.others : totals.exponentials.all() - own;
+        extended share = to_extended(weight) * gradient_scale;
+        auto at_target = -(others * wide_from<C>(share));
+        if (terms_beside.z_loss != 0) {
+            const extended z_share = terms_beside.z_share<C>(totals.logarithm, maximum) * gradient_scale;
+            // An infinite share of a target whose probability is 0 is 0.
+            if (leading(own) != 0) at_target = at_target + own * wide_from<C>(z_share);
+            share = share + z_share;
+        }
         target_gradient = static_cast<T>(number_of(at_target * inverse) * scale.unit);
-        const split<C> factor = factor_from<C>(inverse * wide_from<C>(share + z_share));
+        const split<C> factor = factor_from<C>(inverse * wide_from<C>(share));
         return {factor.high, factor.low};
     }
 
@@ -400,7 +415,7 @@ struct probabilities_loss_operation {
     {
         const B zero(value_of<B>(0));
         const B t = window.template load_from(targets, value_of<B>(0));
-        terms[0] = split_sums<value_of<B>>::term(x, e, maximum);
+        terms[0] = split_sum<B>::term(x, e, maximum);
         terms[1] = where(maximum.is_maximum(x), t, zero);
         terms[2] = zero_where(maximum.is_maximum(x), t);
         terms[3] = zero_where(t == zero, B(t * (maximum.difference(x) * B(value_of<B>(1 / headroom)))));
@@ -410,14 +425,12 @@ struct probabilities_loss_operation {
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
         const auto sum = totals.sums[1] + totals.sums[2];
-        const split_sums<C> row(totals);
-        const auto log_sum = row.logarithm();
         const auto inverse = maximum.scale().inverse * wide_from<C>(headroom);
         const double distance = -to_double(totals.sums[3]) * to_double(inverse);
-        const double all = terms_beside.log_sum_exp<C>(row, maximum);
+        const double all = terms_beside.log_sum_exp<C>(totals.logarithm, maximum);
         // In plain numbers where it is not finite: the low parts of extended ones would make an infinite loss NaN.
-        loss = (distance - distance != 0 ? distance + to_double(sum) * to_double(log_sum)
-                                         : to_double(-totals.sums[3] * inverse + sum * log_sum)) +
+        loss = (distance - distance != 0 ? distance + to_double(sum) * to_double(totals.logarithm)
+                                         : to_double(-totals.sums[3] * inverse + sum * totals.logarithm)) +
                terms_beside.z_loss * all * all;
     }
 
@@ -446,19 +459,19 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
                                                      const Maximum& maximum)
     {
         probabilities_loss_operation<T>::template finish<C>(totals, maximum);
-        const split_sums<C> row(totals);
         // 1/T is in the factors, not applied to p, which may be denormal.
         const auto inverse = maximum.scale().inverse * wide_from<C>(gradient_scale);
-        const extended z_share = this->terms_beside.template z_share<C>(row, maximum);
+        const extended z_share = this->terms_beside.template z_share<C>(totals.logarithm, maximum);
         const auto sum = totals.sums[1] + totals.sums[2] + wide_from<C>(z_share);
 
         // At a winner with p > 1/2, (Σ t)·p − t = (Σ t elsewhere) − (Σ t)·(Σ others)/(Σ all): as for a class index, nothing
         // of a small difference is lost. At smaller p the plain form is the better one.
-        const bool dominant = to_double(row.others) < to_double(row.own) && row.one_winner();
-        const auto at_winner = z_share.high - z_share.high == 0
-                                   ? totals.sums[2] + wide_from<C>(z_share) - sum * row.others / row.all()
-                                   : wide_from<C>(z_share);
-        const split<C> factor = factor_from<C>(sum * (inverse * reciprocal(row.all())));
+        const bool dominant =
+            to_double(totals.exponentials.others) < to_double(totals.exponentials.own) && totals.one_winner();
+        const auto at_winner = z_share.high - z_share.high == 0 ? totals.sums[2] + wide_from<C>(z_share) -
+                                                                      sum * totals.exponentials.others * totals.inverse
+                                                                : wide_from<C>(z_share);
+        const split<C> factor = factor_from<C>(sum * (inverse * totals.inverse));
         const split<C> target_factor = split_into<C>(inverse);
         // The winner's gradient is written where what was kept is below the last.
         return {factor.high,
@@ -484,4 +497,20 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
     }
 };
 
+inline namespace XSOFTMAX_TARGET {
+
+/// How many coefficients finish() gives; none where nothing is written.
+template <class Operation, class T>
+inline constexpr std::size_t coefficients_count = [] {
+    if constexpr (!Operation::writes)
+        return std::size_t{0};
+    else
+        return std::extent_v<decltype(std::declval<Operation&>()
+                                          .template finish<T>(
+                                              std::declval<const row_totals<T, Operation::sums>&>(),
+                                              std::declval<const near_maximum<xsimd::batch<T, default_arch>>&>())
+                                          .part)>;
+}();
+
+}  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels

@@ -81,6 +81,14 @@ struct operations_apart {
     XSOFTMAX_ALWAYS_INLINE Operation operator()(std::size_t r) const { return Operation{outputs(r)}; }
 };
 
+/// What to do with such rows where it is kept for each.
+template <class Operation>
+struct operations_of_rows {
+    Operation* first;
+
+    XSOFTMAX_ALWAYS_INLINE Operation& operator()(std::size_t r) const { return first[r]; }
+};
+
 /// Rows of n ≥ 1 contiguous elements, and what is written for them: a share of all_rows, which tell whether results stay in
 /// a cache.
 template <class Arch, class Operation, class T>
@@ -103,6 +111,17 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
         Operation operation = operations(r);
         run_row<Arch>(operation, logits(r), n, temperature);
     }
+}
+
+/// operations[r] on row r of rows of n ≥ 1 contiguous elements.
+template <class Arch, class Operation, class T>
+XSOFTMAX_ALWAYS_INLINE void run_operations(Operation* operations, rows_apart<const T> logits, std::size_t rows,
+                                           std::size_t n, double temperature)
+{
+    std::size_t r = 0;
+    if (n <= short_rows_vectors<Operation> * xsimd::batch<T, Arch>::size && is_ordinary<T>(temperature))
+        r = short_rows<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations});
+    for (; r < rows; ++r) run_row<Arch>(operations[r], logits(r), n, temperature);
 }
 
 // ---- Each by name, for tests and benchmarks -----------------------------------------------------------------------------

@@ -155,6 +155,10 @@ public:
     {
         return of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(a.lane[k] << bits); });
     }
+    XSOFTMAX_ALWAYS_INLINE friend batch operator>>(const batch& a, int bits)
+    {
+        return of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(a.lane[k] >> bits); });
+    }
     XSOFTMAX_ALWAYS_INLINE batch operator~() const
     {
         return of([this](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(~lane[k]); });

@@ -116,7 +116,7 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     B terms[Vectors][Operation::sums], low_terms[Vectors][Operation::sums];
     two_parts<B> exponentials[Vectors];
     row_totals<T, Operation::sums> totals;
-    totals.winners = 0;
+    [[maybe_unused]] std::size_t winners = 0;
     // Picked from a winner, since the polynomial of the maximum would be 10 ns behind.
     picked_lane<B> own, own_low;
     for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
@@ -125,18 +125,19 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         operation.add_up(x[k], exponentials[k].low, maximum, window, low_terms[k]);
         if constexpr (Operation::counts_winners) {
             const auto is_winner = maximum.is_maximum(x[k]);
-            totals.winners += count_true<B>(is_winner);
+            winners += count_true<B>(is_winner);
             own.look_in(is_winner, exponentials[k].high);
             own_low.look_in(is_winner, exponentials[k].low);
         }
     });
-    if constexpr (Operation::counts_winners) totals.own = sum_of_parts(own.value(), own_low.value());
     XSOFTMAX_UNROLL
     for (std::size_t j = 0; j < Operation::exponential_sums; ++j)
         totals.sums[j] = short_sum<B>::of(terms, low_terms, j).total();
     XSOFTMAX_UNROLL
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j)
         totals.sums[j] = unbounded_short_sum(terms, j);
+    if constexpr (Operation::counts_winners)
+        totals.template split_off<Arch>(static_cast<double>(winners), sum_of_parts(own.value(), own_low.value()));
     if constexpr (Operation::writes) {
         const auto row_coefficients = operation.template finish<T>(totals, maximum);
         const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum);

@@ -34,7 +34,7 @@ class short_rows_group {
     /// results, as references are powers of two. Not for winners, which are found by the maximum, nor for sums that are
     /// split at a bit below it.
     static constexpr bool guesses = !Operation::counts_winners && sizeof(T) == 4;
-    static constexpr std::size_t coefficients_count = Operation::counts_winners ? 1 : 2;
+    static constexpr std::size_t count = coefficients_count<Operation, T>;
 
 public:
     /// Rows from `first_row` on. logits(r) points to row r, operation(r) is what to do with it. False if these rows are not
@@ -89,14 +89,15 @@ public:
                                       const Operations& operations) const
     {
         const auto write_row = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
-            const Operation operation = operations(first_row + r);
-            coefficients<B, coefficients_count> of_row;
+            const Operation& operation = operations(first_row + r);
+            coefficients<B, count> of_row;
             XSOFTMAX_UNROLL
-            for (std::size_t j = 0; j < coefficients_count; ++j) of_row.part[j] = B(coefficients_[j][r]);
+            for (std::size_t j = 0; j < count; ++j) of_row.part[j] = B(coefficients_[j][r]);
             const auto result = operation.template writer<B>(of_row, reference_of(r, scale));
             for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
                 window.store_to(operation.output, result(kept_[r][k], window));
             });
+            operation.complete();
         };
         if constexpr (Vectors == 1) {
             XSOFTMAX_UNROLL
@@ -140,7 +141,7 @@ private:
                 for (std::size_t q = from; q < from + together; ++q) {
                     const std::size_t r = h * doubles::size + q;
                     const T* const row = logits(first_row + r);
-                    const Operation operation = operations(first_row + r);
+                    const Operation& operation = operations(first_row + r);
                     const auto& reference = references(r);
                     B terms[Vectors][1], low_terms[Vectors][1];
                     std::size_t winners = 0;
@@ -153,10 +154,10 @@ private:
                         if constexpr (Operation::counts_winners) winners += count_true<B>(reference.is_maximum(x));
                         if constexpr (Operation::takes_two_parts)
                             kept_[r][k] = e;
-                        else
+                        else if constexpr (Operation::writes)
                             kept_[r][k] = x;
                     });
-                    if constexpr (Operation::counts_winners) winners_[r] = winners;
+                    if constexpr (Operation::counts_winners) winners_[r] = static_cast<double>(winners);
                     const sum parts = sum::of(terms, low_terms, 0);
                     XSOFTMAX_UNROLL
                     for (std::size_t part = 0; part < sum::parts; ++part) partial[part][q] = parts.part[part];
@@ -184,42 +185,64 @@ private:
         return good == rows;
     }
 
-    XSOFTMAX_ALWAYS_INLINE void store(const coefficients<B, coefficients_count>& of_rows)
+    XSOFTMAX_ALWAYS_INLINE void store(const coefficients<B, count>& of_rows)
     {
         XSOFTMAX_UNROLL
-        for (std::size_t j = 0; j < coefficients_count; ++j) of_rows.part[j].store_aligned(coefficients_[j]);
+        for (std::size_t j = 0; j < count; ++j) of_rows.part[j].store_aligned(coefficients_[j]);
     }
 
-    /// The coefficients, a row at a time.
+    /// The coefficients, a row at a time; what takes a logarithm or a division, for all rows together if they are of float.
     template <class Operations>
     XSOFTMAX_ALWAYS_INLINE void finish_rows(std::size_t first_row, const near_maximum<B>& references,
                                             const scale_for<B>& scale, const Operations& operations)
     {
-        alignas(B) T own[rows], rest[rows];
-        alignas(B) double lanes[sum::parts][rows];
-        const B maxima = B::load_aligned(top_);
-        const two_parts<B> owns = references.unrounded_exponential(maxima);
-        owns.high.store_aligned(own);
-        owns.low.store_aligned(rest);
-        for (std::size_t part = 0; part < sum::parts; ++part)
-            for (std::size_t h = 0; h < rows / doubles::size; ++h)
-                sums_[part][h].store_aligned(&lanes[part][h * doubles::size]);
-        for (std::size_t r = 0; r < rows; ++r) {
-            row_totals<T, 1> totals{{}, winners_[r], sum_of_parts(own[r], rest[r])};
-            if constexpr (sum::parts == 1)
-                totals.sums[0] = lanes[0][r];
-            else
-                totals.sums[0] = two_sum(lanes[0][r], lanes[1][r]);
-            const auto of_row = operations(first_row + r).template finish<T>(totals, reference_of(r, scale));
-            for (std::size_t j = 0; j < coefficients_count; ++j) coefficients_[j][r] = of_row.part[j];
+        const two_parts<B> owns = references.unrounded_exponential(B::load_aligned(top_));
+        const auto finish_each = [&](const auto& totals_of) XSOFTMAX_INLINE_LAMBDA {
+            for (std::size_t r = 0; r < rows; ++r) {
+                auto&& operation = operations(first_row + r);
+                if constexpr (count == 0)
+                    operation.template finish<T>(totals_of(r), reference_of(r, scale));
+                else {
+                    const auto of_row = operation.template finish<T>(totals_of(r), reference_of(r, scale));
+                    for (std::size_t j = 0; j < count; ++j) coefficients_[j][r] = of_row.part[j];
+                }
+            }
+        };
+        if constexpr (sum::parts == 1) {
+            const widened<arch_of<B>> high = to_doubles(owns.high), low = to_doubles(owns.low);
+            const doubles own[2] = {high.low + low.low, high.high + low.high};
+            alignas(B) double others[rows], owned[rows], logarithms[rows], inverses[rows];
+            XSOFTMAX_UNROLL
+            for (std::size_t h = 0; h < 2; ++h) {
+                const std::size_t at = h * doubles::size;
+                const split_sum<doubles> of_rows{sums_[0][h], doubles::load_aligned(winners_ + at), own[h]};
+                of_rows.others.store_aligned(others + at);
+                of_rows.own.store_aligned(owned + at);
+                of_rows.logarithm().store_aligned(logarithms + at);
+                of_rows.inverse().store_aligned(inverses + at);
+            }
+            finish_each([&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
+                return row_totals<T, 1>{{others[r]}, {others[r], winners_[r], owned[r]}, logarithms[r], inverses[r]};
+            });
+        }
+        else {
+            alignas(B) double own[rows], rest[rows], lanes[2][rows];
+            owns.high.store_aligned(own);
+            owns.low.store_aligned(rest);
+            for (std::size_t part = 0; part < 2; ++part) sums_[part][0].store_aligned(lanes[part]);
+            finish_each([&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
+                row_totals<T, 1> totals{{two_sum(lanes[0][r], lanes[1][r])}, {}, {}, {}};
+                totals.template split_off<arch_of<B>>(winners_[r], sum_of_parts(own[r], rest[r]));
+                return totals;
+            });
         }
     }
 
     std::conditional_t<Operation::takes_two_parts, two_parts<B>, B> kept_[rows][Vectors];
     doubles sums_[sum::parts][rows / doubles::size];  // lane r is row r's
-    alignas(B) T coefficients_[coefficients_count][rows];
+    alignas(B) T coefficients_[count + 1][rows];
     alignas(B) T top_[rows], cutoff_[rows], offset_[rows];
-    std::size_t winners_[rows];
+    alignas(B) double winners_[rows];
 };
 
 /// Rows of `Vectors` vectors at an ordinary temperature; returns how many there were in whole groups.
@@ -237,13 +260,14 @@ XSOFTMAX_NEVER_INLINE std::size_t short_rows_of(std::size_t rows, std::size_t n,
     bool waits = false;
     for (std::size_t r = 0; r < in_groups || waits; r += B::size) {
         auto& group = groups[r / B::size % 2];
-        auto& before = groups[1 - r / B::size % 2];
+        [[maybe_unused]] auto& before = groups[1 - r / B::size % 2];
         const bool is_there = r < in_groups;
         const bool is_read = is_there && group.read(r, end, scale, logits, operations);
-        if (waits) before.write(r - B::size, end, scale, operations);
+        if constexpr (operation_type::writes)
+            if (waits) before.write(r - B::size, end, scale, operations);
         if (is_there && !is_read) [[unlikely]]
             for (std::size_t k = r; k < r + B::size; ++k) {
-                operation_type operation = operations(k);
+                auto&& operation = operations(k);
                 short_row<Arch>(operation, logits(k), n, temperature);
             }
         waits = is_read;

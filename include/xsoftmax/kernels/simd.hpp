@@ -320,6 +320,16 @@ XSOFTMAX_ALWAYS_INLINE B shift_bits_left(B x)
     return with_bits(x, [](auto bits) XSOFTMAX_INLINE_LAMBDA { return bits << Bits; });
 }
 
+/// The same away from the sign, and zeros come after.
+template <int Bits, class B>
+XSOFTMAX_ALWAYS_INLINE B shift_bits_right(B x)
+{
+    using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::uint32_t, std::uint64_t>;
+    using integers = xsimd::batch<integer, arch_of<B>>;
+    const integers shifted = bits_of<integers>(x) >> Bits;
+    return bits_as<B>(shifted);
+}
+
 /// The bits of `a` and `b`, added or subtracted as integers.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B add_bits(B a, B b)

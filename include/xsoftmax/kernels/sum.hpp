@@ -74,6 +74,12 @@ XSOFTMAX_ALWAYS_INLINE extended reciprocal(extended x)
     return {high, (fused_multiply_add(-high, x.high, 1) - high * x.low) * high};
 }
 
+template <class Arch>
+XSOFTMAX_ALWAYS_INLINE xsimd::batch<double, Arch> reciprocal(xsimd::batch<double, Arch> x)
+{
+    return xsimd::batch<double, Arch>(1.0) / x;
+}
+
 XSOFTMAX_ALWAYS_INLINE extended operator-(extended a) { return {-a.high, -a.low}; }
 XSOFTMAX_ALWAYS_INLINE extended operator-(extended a, extended b) { return a + -b; }
 
@@ -83,20 +89,6 @@ XSOFTMAX_ALWAYS_INLINE extended quotient(extended a, double b)
     const double high = rounded(a.high / b);
     if (!(high - high == 0)) return {high, 0};
     return {high, (fused_multiply_add(-high, b, a.high) + a.low) / b};
-}
-
-/// log(1 + x) for x ≥ 0, as log u + (1 + x − u)/u with u = 1 + x rounded: the first term is exact to half an ULP near 1 and
-/// the second gives back what rounding u took. A third of the time of the C library's log1p.
-XSOFTMAX_ALWAYS_INLINE double log_one_plus(double x)
-{
-    const extended u = two_sum(1, x);
-    return ::log(u.high) + u.low / u.high;
-}
-
-XSOFTMAX_ALWAYS_INLINE extended log_one_plus(extended x)
-{
-    const extended u = two_sum(1, x.high);
-    return two_sum(::log(u.high), (u.low + x.low) / u.high);
 }
 
 /// What the sum of a row is kept in: T is the type computed in.
@@ -112,6 +104,16 @@ XSOFTMAX_ALWAYS_INLINE double leading(extended x) { return x.high; }
 XSOFTMAX_ALWAYS_INLINE constexpr extended to_extended(double x) { return {x, 0}; }
 XSOFTMAX_ALWAYS_INLINE constexpr extended to_extended(extended x) { return x; }
 
+/// x as what a sum is kept in, or as a batch of them.
+template <class D>
+XSOFTMAX_ALWAYS_INLINE constexpr D number(double x)
+{
+    if constexpr (std::is_same_v<D, extended>)
+        return {x, 0};
+    else
+        return D(x);
+}
+
 template <class T>
 XSOFTMAX_ALWAYS_INLINE constexpr wide<T> wide_from(extended x)
 {
@@ -124,7 +126,7 @@ XSOFTMAX_ALWAYS_INLINE constexpr wide<T> wide_from(extended x)
 template <class T>
 XSOFTMAX_ALWAYS_INLINE constexpr wide<T> wide_from(double x)
 {
-    return wide_from<T>(extended{x, 0});
+    return number<wide<T>>(x);
 }
 
 /// A number as an unevaluated sum, of which `low` is at most a 40th of `high`.
