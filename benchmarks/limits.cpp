@@ -290,7 +290,9 @@ template <class T>
 void run_batches(const limits& table, const char* type)
 {
     const std::string t = std::string(" ") + type;
-    for (const auto& [rows, n] : {std::pair<std::size_t, std::size_t>{4096, 10}, {4096, 16}, {1024, 32}}) {
+    for (const auto& shape : {std::pair<std::size_t, std::size_t>{4096, 10}, {4096, 16}, {1024, 32}}) {
+        // Not bound by structure, which clang 14 does not capture.
+        const std::size_t rows = shape.first, n = shape.second;
         operands<T> d(rows * n);
         const auto in = d.in_rows(n);
         const auto out = d.out_rows(n);
