@@ -29,7 +29,7 @@ def load(path):
     if "speed" not in data:
         raise SystemExit(f"{path}: holds no times")
     ours = {c["label"] for c in data["contenders"] if c["kind"] == "xsoftmax" or c["label"] == "bare exp"}
-    about = {**data["machine"], "effort": data["effort"]}
+    about = {**data["machine"], "commit": data.get("commit", "unknown"), "effort": data["effort"]}
     return about, ours, {key(entry): entry for entry in data["speed"]}
 
 

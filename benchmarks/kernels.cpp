@@ -53,12 +53,11 @@ std::vector<block> full_blocks()
 std::vector<block> quick_blocks()
 {
     std::vector<block> all;
-    all.push_back({operation::softmax, false, rows_of(all_lengths)});
+    for (const bool of_double : {false, true}) all.push_back({operation::softmax, of_double, rows_of(all_lengths)});
     for (const operation o : {operation::log_softmax, operation::log_sum_exp, operation::cross_entropy,
                               operation::cross_entropy_gradient, operation::cross_entropy_targets_gradient})
         all.push_back({o, false, rows_of(quick_lengths)});
     all.push_back({operation::softmax, false, batches, ", batches"});
-    all.push_back({operation::softmax, true, rows_of(quick_lengths)});
     return all;
 }
 

@@ -39,6 +39,8 @@ def _machine(report):
     entries = dict(report.machine)
     dates = sorted({document.date for document in report.documents})
     entries["measured"] = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    if report.commits:
+        entries["commit"] = ", ".join(report.commits)
     lines = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in entries.items())
     return f"<dl>{lines}</dl>"
 

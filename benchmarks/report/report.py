@@ -32,8 +32,9 @@ def _machine(report):
     age = "" if _has_sweeps(report) else (" These figures are older than some of the sweeps: the command below gives those "
                                           "of the code at hand.")
     dates = sorted({document.date[:10] for document in report.documents})
+    commits = "".join(f", commit {commit}" for commit in report.commits)
     return (f"{machine['CPU']}; {machine['compiler']} {machine['flags']}; xsimd {machine['xsimd']}; one thread; "
-            f"{dates[-1]}.{age}")
+            f"{dates[-1]}{commits}.{age}")
 
 
 def _sweeps(report):

@@ -20,6 +20,7 @@ class Document:
         self.path = path
         self.question = data["question"]
         self.date = data["date"]
+        self.commit = data.get("commit")
         self.effort = data["effort"]
         self.machine = data["machine"]
         self.contenders = {c["label"]: c for c in data["contenders"]}
@@ -123,3 +124,8 @@ class Report:
     @property
     def machine(self):
         return self.documents[0].machine
+
+    @property
+    def commits(self):
+        """What was measured, where it is known."""
+        return sorted({document.commit for document in self.documents if document.commit})

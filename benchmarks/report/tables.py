@@ -105,6 +105,18 @@ def batches_by_library(document, operation="softmax", element="float"):
     return Table(["ns per element"] + [f"{r}×{c}" for r, c in shapes], rows, ("xsoftmax",))
 
 
+def functions_by_library(document):
+    """Everything but softmax, many rows: contenders across."""
+    operations = [operation for operation in BATCH_FUNCTIONS
+                  if operation != "softmax" and document.batches(operation)]
+    labels = style.sort(dict.fromkeys(label for operation in operations
+                                      for label in _library_labels(document, operation, "float", False)))
+    rows = [[f"{BATCH_FUNCTIONS[operation]}, {r}×{c}"] +
+            [_cell(document, operation, "float", label, (r, c)) for label in labels]
+            for operation in operations for r, c in document.batches(operation)]
+    return Table(["ns per element"] + [style.name(label) for label in labels], rows)
+
+
 def margins(document):
     """The fastest peer at each shape, and how many times as long it takes: the claim in one table."""
     rows = []
@@ -309,6 +321,7 @@ def all_tables(report):
         if report.libraries.has("log_softmax"):
             tables["log_softmax-by-library"] = "log_softmax of one row", times_by_library(report.libraries,
                                                                                           "log_softmax")
+        tables["functions-by-library"] = "Other functions of batches", functions_by_library(report.libraries)
         if report.libraries.has("softmax", "double"):
             tables["double-by-library"] = "Softmax of one row of doubles", times_by_library(report.libraries, "softmax",
                                                                                             "double")

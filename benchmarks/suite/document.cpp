@@ -34,8 +34,9 @@ bool write_document(const std::string& path, const std::string& question, bool q
     for (const contender& c : contenders) who.push_back(json_of(c));
 
     std::ofstream file(path);
-    file << "{\n  \"format\": 1,\n  \"question\": " << json::text(question) << ",\n  \"date\": " << json::text(now())
-         << ",\n  \"effort\": " << json::text(quick ? "quick" : "full") << ",\n  \"machine\": " << machine.str()
+    file << "{\n  \"format\": 1,\n  \"question\": " << json::text(question) << ",\n  \"date\": " << json::text(now());
+    if (!commit().empty()) file << ",\n  \"commit\": " << json::text(commit());
+    file << ",\n  \"effort\": " << json::text(quick ? "quick" : "full") << ",\n  \"machine\": " << machine.str()
          << ",\n  \"contenders\": " << json::array(who);
     for (const results_section& section : sections)
         file << ",\n  " << json::text(section.name) << ": " << json::array(section.objects);

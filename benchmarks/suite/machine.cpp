@@ -80,6 +80,13 @@ std::vector<std::pair<std::string, std::string>> describe_machine()
             {"xsoftmax", XSOFTMAX_BENCHMARK_VERSION}};
 }
 
+std::string commit()
+{
+    return
+#include "commit.inc"
+        ;
+}
+
 std::string now()
 {
     const std::time_t seconds = std::time(nullptr);

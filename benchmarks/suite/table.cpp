@@ -85,7 +85,11 @@ bool stderr_is_terminal()
 
 void print_machine()
 {
-    for (const auto& [name, value] : describe_machine()) std::printf("%-16s %s\n", name.c_str(), value.c_str());
+    const auto line = [](const char* name, const std::string& value) {
+        std::printf("%-16s %s\n", name, value.c_str());
+    };
+    for (const auto& [name, value] : describe_machine()) line(name.c_str(), value);
+    if (!commit().empty()) line("commit", commit());
 }
 
 void print_block(const block_results& results)
