@@ -443,6 +443,37 @@ TEMPLATE_TEST_CASE("rows in bulk are bit for bit what they are alone", "[batches
                 CHECK(same_bits(p.data(), p_alone.data(), p.size()));
                 CHECK(same_bits(y.data(), y_alone.data(), y.size()));
 
+                // What is more than where it writes to: each row's class is another one.
+                const auto same_value = [](T a, T b) {
+                    return a == b || (a != a && b != b);
+                };
+                std::vector<T> sums(rows), losses(rows), gradient(rows * output_stride, mark<T>);
+                std::vector<T> row_gradient = gradient;
+                std::vector<int> classes(rows);
+                for (std::size_t r = 0; r < rows; ++r) classes[r] = static_cast<int>((salt + r * 7) % n);
+                xsoftmax::log_sum_exp(in, sums, {.temperature = temperature});
+                bool same_losses = true;
+                for (std::size_t r = 0; r < rows; ++r) {
+                    const std::span<const T> row(&x[r * stride], n);
+                    same_losses =
+                        same_losses && same_value(sums[r], xsoftmax::log_sum_exp(row, {.temperature = temperature}));
+                }
+                if (temperature > 0) {
+                    xsoftmax::cross_entropy_losses(in, classes, losses, {.temperature = temperature});
+                    for (std::size_t r = 0; r < rows; ++r) {
+                        const T loss = xsoftmax::softmax_cross_entropy(
+                            std::span<const T>(&x[r * stride], n), classes[r],
+                            std::span(&row_gradient[r * output_stride], n), {.temperature = temperature});
+                        same_losses = same_losses && same_value(losses[r], loss);
+                    }
+                    xsoftmax::cross_entropy_losses(in, classes, losses,
+                                                   xsoftmax::matrix_view<T>(gradient.data(), rows, n, output_stride),
+                                                   {.temperature = temperature});
+                    for (std::size_t i = 0; i < gradient.size(); ++i)
+                        same_losses = same_losses && same_value(gradient[i], row_gradient[i]);
+                }
+                CHECK(same_losses);
+
                 // In place, and from the last row to the first.
                 std::vector<T> z = x;
                 const auto bottom = static_cast<std::ptrdiff_t>((rows - 1) * stride);
