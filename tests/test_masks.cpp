@@ -3,6 +3,7 @@
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
+#include "strided.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
 
@@ -410,49 +411,17 @@ TEMPLATE_TEST_CASE("masked losses are those of the kept classes", "[masks]", flo
 
 namespace {
 
-/// Extents of four axes, each with the strides of its own order of the axes.
-struct layout {
-    std::array<std::size_t, 4> extents;
-    std::array<std::ptrdiff_t, 4> strides;
-
-    layout(const std::array<std::size_t, 4>& of, const std::array<std::size_t, 4>& widest_first) : extents(of)
-    {
-        std::size_t stride = 1;
-        for (std::size_t i = 4; i-- > 0;) {
-            strides[widest_first[i]] = static_cast<std::ptrdiff_t>(stride);
-            stride *= extents[widest_first[i]];
-        }
-    }
-
-    std::size_t size() const { return extents[0] * extents[1] * extents[2] * extents[3]; }
-
-    /// Where element k of row r along `axis` is: rows are in row-major order of the other axes.
-    std::size_t place(std::size_t axis, std::size_t r, std::size_t k) const
-    {
-        std::size_t at = k * static_cast<std::size_t>(strides[axis]);
-        for (std::size_t i = 4; i-- > 0;) {
-            if (i == axis) continue;
-            at += r % extents[i] * static_cast<std::size_t>(strides[i]);
-            r /= extents[i];
-        }
-        return at;
-    }
-
-    template <class U>
-    xsoftmax::tensor_view<U, 4> view(U* data) const
-    {
-        return {data, extents, strides};
-    }
-};
-
 /// Losses of a masked batch, of classes or of target probabilities, against those of each row's kept classes alone.
 template <class T>
 void check_losses(std::size_t axis, const std::array<std::size_t, 4>& order, bool probabilities,
                   xsoftmax::batch_cross_entropy_options<T> options, std::uint64_t salt)
 {
-    const std::array<std::size_t, 4> extents{2, 3, 4, 5}, reversed{order[3], order[2], order[1], order[0]};
-    const layout x_layout(extents, order), other_layout(extents, reversed);
-    const std::size_t size = x_layout.size(), n = extents[axis], rows = size / n;
+    const std::array<std::size_t, 4> extents{2, 3, 4, 5};
+    const strided::layout<4> of_logits{order, 2, 5}, of_others{{order[3], order[2], order[1], order[0]}, 3, 10};
+    strided::tensor<T, 4> x_in(extents, of_logits), probabilities_in(extents, of_others);
+    strided::tensor<T, 4> gradient_out(extents, of_others), reduced_gradient_out = gradient_out;
+    strided::tensor<unsigned char, 4> keep_in(extents, of_others);
+    const std::size_t size = x_in.size(), n = extents[axis], rows = size / n;
     const std::vector<T> x = logits::normal<T>(size, 2, salt);
     std::vector<T> target_probabilities = logits::uniform<T>(size, 0, 1, salt + 1);
     const std::vector<T> weights = logits::uniform<T>(n, T(0.5), 2, salt + 2);
@@ -465,26 +434,29 @@ void check_losses(std::size_t axis, const std::array<std::size_t, 4>& order, boo
     for (std::size_t r = 0; r < rows; ++r) {
         targets[r] = static_cast<std::int64_t>(random() % n);
         for (std::size_t k = 0; k < n; ++k) {
-            const std::size_t at = other_layout.place(axis, r, k);
+            const std::size_t at = r * n + k;
             keep[at] = k == static_cast<std::size_t>(targets[r]) || random() % 3 != 0;
             if (keep[at] == 0) target_probabilities[at] = 0;  // or the loss is infinite
         }
         if (r % 4 == 1) targets[r] = options.ignore_index;
     }
+    x_in.assign(axis, x);
+    probabilities_in.assign(axis, target_probabilities);
+    keep_in.assign(axis, keep);
 
-    std::vector<T> losses(rows), gradient(size, T(5)), reduced_gradient(size);
+    std::vector<T> losses(rows);
     T reduced = 0;
     const auto run = [&](const auto& to) {
-        const xsoftmax::mask<T> mask{.keep = other_layout.view<const unsigned char>(keep.data())};
-        xsoftmax::masked_cross_entropy_losses(x_layout.view(x.data()), to, mask, losses,
-                                              other_layout.view(gradient.data()), options);
-        reduced = xsoftmax::masked_softmax_cross_entropy(x_layout.view(x.data()), to, mask,
-                                                         other_layout.view(reduced_gradient.data()), options);
+        const xsoftmax::mask<T> mask{.keep = keep_in.input()};
+        xsoftmax::masked_cross_entropy_losses(x_in.input(), to, mask, losses, gradient_out.output(), options);
+        reduced =
+            xsoftmax::masked_softmax_cross_entropy(x_in.input(), to, mask, reduced_gradient_out.output(), options);
     };
     if (probabilities)
-        run(other_layout.view<const T>(target_probabilities.data()));
+        run(probabilities_in.input());
     else
         run(targets);
+    const std::vector<T> gradient = gradient_out.rows(axis), reduced_gradient = reduced_gradient_out.rows(axis);
 
     double sum = 0, weight = 0;
     std::vector<T> expected(size, T(0));
@@ -493,10 +465,10 @@ void check_losses(std::size_t axis, const std::array<std::size_t, 4>& order, boo
         std::vector<std::size_t> places;
         std::vector<std::int64_t> target{options.ignore_index};
         for (std::size_t k = 0; k < n; ++k) {
-            const std::size_t at = other_layout.place(axis, r, k);
+            const std::size_t at = r * n + k;
             if (keep[at] == 0) continue;
             if (targets[r] == static_cast<std::int64_t>(k)) target[0] = static_cast<std::int64_t>(row.size());
-            row.push_back(x[x_layout.place(axis, r, k)]);
+            row.push_back(x[at]);
             row_probabilities.push_back(target_probabilities[at]);
             row_weights.push_back(weights[k]);
             places.push_back(at);
@@ -534,6 +506,8 @@ void check_losses(std::size_t axis, const std::array<std::size_t, 4>& order, boo
     }
     CHECK(same);
     CHECK(zeros);
+    CHECK(gradient_out.only_gaps_are_marked());
+    CHECK(reduced_gradient_out.only_gaps_are_marked());
 }
 
 }  // namespace
