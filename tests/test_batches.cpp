@@ -3,6 +3,7 @@
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
+#include "refusals.hpp"
 #include "strided.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
@@ -252,18 +253,6 @@ static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::matrix_view<const f
 static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::matrix_view<double>>);
 static_assert(!takes<xsoftmax::matrix_view<int>, xsoftmax::matrix_view<int>>);
 static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::tensor_view<float, 3>>);
-
-template <class Exception, class Call>
-std::string message_of(Call&& call)
-{
-    try {
-        call();
-    }
-    catch (const Exception& error) {
-        return error.what();
-    }
-    return "nothing was thrown";
-}
 
 using view = xsoftmax::tensor_view<float, 2>;
 

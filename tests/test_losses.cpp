@@ -4,6 +4,7 @@
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
+#include "refusals.hpp"
 #include "strided.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
@@ -296,29 +297,6 @@ template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b)
 {
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
-
-/// Does `call` throw an Error whose message holds all of `parts`?
-template <class Error, class Call>
-bool refuses(Call&& call, std::initializer_list<std::string_view> parts)
-{
-    try {
-        call();
-    }
-    catch (const Error& error) {
-        const std::string_view message = error.what();
-        const bool all = std::all_of(parts.begin(), parts.end(), [&](std::string_view part) {
-            return message.find(part) != std::string_view::npos;
-        });
-        if (!all) UNSCOPED_INFO("message: " << message);
-        return all;
-    }
-    catch (const std::exception& error) {
-        UNSCOPED_INFO("another type: " << error.what());
-        return false;
-    }
-    UNSCOPED_INFO("nothing thrown");
-    return false;
 }
 
 // ---- Batches of every size --------------------------------------------------------------------------------------------
