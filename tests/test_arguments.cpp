@@ -2,6 +2,7 @@
 /// function, the argument and its value, with nothing written.
 
 #include "catch.hpp"
+#include "refusals.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
 
@@ -10,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
-#include <initializer_list>
 #include <limits>
 #include <list>
 #include <ranges>
@@ -143,31 +143,6 @@ static_assert(!gradient_accepted<floats&, bool, floats&> && !gradient_accepted<f
 static_assert(!gradient_accepted<floats&, int, floats> && !gradient_accepted<floats&, int, const floats&>);
 
 // ---- At run time ----------------------------------------------------------------------------------------------------
-
-/// Does `call` throw an Exception whose message has each of `parts` in it?
-template <class Exception, class Call>
-bool refuses(Call&& call, std::initializer_list<std::string_view> parts)
-{
-    try {
-        call();
-    }
-    catch (const Exception& exception) {
-        const std::string_view message = exception.what();
-        UNSCOPED_INFO(message);
-        for (const std::string_view part : parts)
-            if (message.find(part) == std::string_view::npos) {
-                UNSCOPED_INFO("the message lacks: " << part);
-                return false;
-            }
-        return true;
-    }
-    catch (const std::exception& exception) {
-        UNSCOPED_INFO("an exception of another type: " << exception.what());
-        return false;
-    }
-    UNSCOPED_INFO("nothing was thrown");
-    return false;
-}
 
 template <class T>
 bool same_bytes(const std::vector<T>& a, const std::vector<T>& b)

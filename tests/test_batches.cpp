@@ -3,6 +3,8 @@
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
+#include "refusals.hpp"
+#include "strided.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
 
@@ -25,72 +27,7 @@ constexpr T infinity = std::numeric_limits<T>::infinity();
 template <class T>
 constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
 
-/// In the gaps between elements. Larger than every logit here, so that a gap that is read takes the whole row.
-template <class T>
-constexpr T mark = T(98765);
-
-/// A tensor in a buffer of its own, with axes in any order and direction, and marks in the gaps.
-template <class T, std::size_t Rank>
-class strided {
-public:
-    using indices = std::array<std::size_t, Rank>;
-
-    /// `order` lists the axes from the widest stride to the narrowest; `gap` elements are left after each index of an axis.
-    /// Axis k runs backwards if bit k of `backwards` is set.
-    strided(const indices& extents, const indices& order, std::size_t gap, unsigned backwards) : extents_(extents)
-    {
-        std::ptrdiff_t stride = 1 + static_cast<std::ptrdiff_t>(gap % 2);  // so that no axis is contiguous
-        for (std::size_t k = Rank; k-- > 0;) {
-            const std::size_t axis = order[k];
-            strides_[axis] = stride;
-            stride = stride * static_cast<std::ptrdiff_t>(extents[axis]) + static_cast<std::ptrdiff_t>(gap);
-        }
-        buffer_.assign(static_cast<std::size_t>(stride), mark<T>);
-        for (std::size_t axis = 0; axis < Rank; ++axis) {
-            if ((backwards >> axis & 1u) == 0) continue;
-            origin_ += strides_[axis] * static_cast<std::ptrdiff_t>(extents[axis] - 1);
-            strides_[axis] = -strides_[axis];
-        }
-    }
-
-    xsoftmax::tensor_view<T, Rank> view() { return {buffer_.data() + origin_, extents_, strides_}; }
-    xsoftmax::tensor_view<const T, Rank> input() const { return {buffer_.data() + origin_, extents_, strides_}; }
-
-    T& at(const indices& index)
-    {
-        std::ptrdiff_t place = origin_;
-        for (std::size_t axis = 0; axis < Rank; ++axis)
-            place += strides_[axis] * static_cast<std::ptrdiff_t>(index[axis]);
-        return buffer_[static_cast<std::size_t>(place)];
-    }
-
-    const std::vector<T>& buffer() const { return buffer_; }
-    std::size_t marks() const { return static_cast<std::size_t>(std::count(buffer_.begin(), buffer_.end(), mark<T>)); }
-
-private:
-    indices extents_;
-    std::array<std::ptrdiff_t, Rank> strides_{};
-    std::ptrdiff_t origin_ = 0;
-    std::vector<T> buffer_;
-};
-
-/// Calls visit(index) for each index of the extents but those of `axis`, which stays 0, in row-major order.
-template <std::size_t Rank, class Visit>
-void for_each_row(const std::array<std::size_t, Rank>& extents, std::size_t axis, Visit&& visit)
-{
-    std::array<std::size_t, Rank> index{};
-    for (;;) {
-        visit(index);
-        std::size_t k = Rank;
-        for (;;) {
-            if (k == 0) return;
-            --k;
-            if (k == axis) continue;
-            if (++index[k] < extents[k]) break;
-            index[k] = 0;
-        }
-    }
-}
+using strided::mark;
 
 /// What a row's results must be: the oracle's, or what is defined where that has no answer.
 template <class T>
@@ -129,65 +66,54 @@ struct expected_row {
     }
 };
 
-/// Largest error of a tensor's rows along an axis, in ULP.
-template <class T, std::size_t Rank>
-double worst_error(strided<T, Rank>& got, const std::array<std::size_t, Rank>& extents, std::size_t axis,
-                   const std::vector<expected_row<T>>& rows, std::vector<long double> expected_row<T>::*which)
+/// Largest error of rows, one after the other, in ULP.
+template <class T>
+double worst_error(const std::vector<T>& got, const std::vector<expected_row<T>>& rows,
+                   std::vector<long double> expected_row<T>::*which)
 {
+    const std::size_t n = got.size() / rows.size();
     double worst = 0;
-    std::size_t r = 0;
-    for_each_row(extents, axis, [&](std::array<std::size_t, Rank> index) {
-        const std::vector<long double>& row = rows[r++].*which;
-        for (index[axis] = 0; index[axis] < extents[axis]; ++index[axis])
-            worst = std::max(worst, oracle::ulp_error<T>(row[index[axis]], got.at(index)));
-    });
+    for (std::size_t i = 0; i < got.size(); ++i)
+        worst = std::max(worst, oracle::ulp_error<T>((rows[i / n].*which)[i % n], got[i]));
     return worst;
 }
 
-template <std::size_t Rank>
-struct layout {
-    std::array<std::size_t, Rank> order;
-    std::size_t gap;
-    unsigned backwards;
-};
-
 /// softmax, log_softmax and log_sum_exp along an axis, into another view and in place.
 template <class T, std::size_t Rank>
-void check_tensor(const std::array<std::size_t, Rank>& extents, const layout<Rank>& of_input,
-                  const layout<Rank>& of_output, std::size_t axis, double temperature, std::uint64_t salt)
+void check_tensor(const std::array<std::size_t, Rank>& extents, const strided::layout<Rank>& of_input,
+                  const strided::layout<Rank>& of_output, std::size_t axis, double temperature, std::uint64_t salt)
 {
     INFO("seed " << logits::seed() << ", salt " << salt << ", rank " << Rank << ", axis " << axis << " of extent "
                  << extents[axis] << ", temperature " << temperature << ", gaps " << of_input.gap << " and "
                  << of_output.gap << ", backwards " << of_input.backwards << " and " << of_output.backwards);
     const bool is_ordinary = temperature > 1e-3 && temperature < 1e3;
-    strided<T, Rank> in(extents, of_input.order, of_input.gap, of_input.backwards);
-    strided<T, Rank> p(extents, of_output.order, of_output.gap, of_output.backwards), y = p;
+    strided::tensor<T, Rank> in(extents, of_input), p(extents, of_output), y = p;
+    std::vector<T> x;
     std::vector<expected_row<T>> rows;
-    for_each_row(extents, axis, [&](std::array<std::size_t, Rank> index) {
+    while (x.size() < in.size()) {
         std::vector<T> row = logits::normal<T>(extents[axis], is_ordinary ? 3 * temperature : 2, ++salt);
         // Halves, so that there are several winners, and zeros among them.
         if (!is_ordinary)
-            for (T& x : row) x = std::min(std::round(2 * x) / 2, salt % 3 == 0 ? T(0) : T(2));
-        for (index[axis] = 0; index[axis] < extents[axis]; ++index[axis]) in.at(index) = row[index[axis]];
+            for (T& u : row) u = std::min(std::round(2 * u) / 2, salt % 3 == 0 ? T(0) : T(2));
+        x.insert(x.end(), row.begin(), row.end());
         rows.emplace_back(row, temperature);
-    });
-    const std::size_t elements = rows.size() * extents[axis];
-    const std::size_t gaps_in = in.marks(), gaps_out = p.marks() - elements;
-    const std::vector<T> before = in.buffer();
+    }
+    in.assign(axis, x);
+    const std::vector<T> before = in.memory();
 
     const auto first = static_cast<std::ptrdiff_t>(axis), last = first - static_cast<std::ptrdiff_t>(Rank);
-    xsoftmax::softmax(in.input(), p.view(), {.temperature = temperature, .axis = first});
-    xsoftmax::log_softmax(in.input(), y.view(), {.temperature = temperature, .axis = last});
+    xsoftmax::softmax(in.input(), p.output(), {.temperature = temperature, .axis = first});
+    xsoftmax::log_softmax(in.input(), y.output(), {.temperature = temperature, .axis = last});
     const std::vector<T> lse = xsoftmax::log_sum_exp(in.input(), {.temperature = temperature, .axis = last});
     std::vector<T> values(rows.size() + 2, mark<T>);
     xsoftmax::log_sum_exp(in.input(), std::span(values).subspan(1, rows.size()),
                           {.temperature = temperature, .axis = first});
 
-    CHECK(in.buffer() == before);
-    CHECK(worst_error(p, extents, axis, rows, &expected_row<T>::p) <= bound);
-    CHECK(worst_error(y, extents, axis, rows, &expected_row<T>::y) <= bound);
-    CHECK(p.marks() == gaps_out);
-    CHECK(y.marks() == gaps_out);
+    CHECK(in.memory() == before);
+    CHECK(worst_error(p.rows(axis), rows, &expected_row<T>::p) <= bound);
+    CHECK(worst_error(y.rows(axis), rows, &expected_row<T>::y) <= bound);
+    CHECK(p.only_gaps_are_marked());
+    CHECK(y.only_gaps_are_marked());
     REQUIRE(lse.size() == rows.size());
     double worst = 0;
     for (std::size_t r = 0; r < rows.size(); ++r)
@@ -197,13 +123,13 @@ void check_tensor(const std::array<std::size_t, Rank>& extents, const layout<Ran
     CHECK(values.front() == mark<T>);
     CHECK(values.back() == mark<T>);
 
-    strided<T, Rank> in_place = in;
-    xsoftmax::softmax(in_place.input(), in_place.view(), {.temperature = temperature, .axis = last});
-    CHECK(worst_error(in_place, extents, axis, rows, &expected_row<T>::p) <= bound);
-    CHECK(in_place.marks() == gaps_in);
-    xsoftmax::log_softmax(in.input(), in.view(), {.temperature = temperature, .axis = first});
-    CHECK(worst_error(in, extents, axis, rows, &expected_row<T>::y) <= bound);
-    CHECK(in.marks() == gaps_in);
+    strided::tensor<T, Rank> in_place = in;
+    xsoftmax::softmax(in_place.input(), in_place.output(), {.temperature = temperature, .axis = last});
+    CHECK(worst_error(in_place.rows(axis), rows, &expected_row<T>::p) <= bound);
+    CHECK(in_place.only_gaps_are_marked());
+    xsoftmax::log_softmax(in.input(), in.output(), {.temperature = temperature, .axis = first});
+    CHECK(worst_error(in.rows(axis), rows, &expected_row<T>::y) <= bound);
+    CHECK(in.only_gaps_are_marked());
 }
 
 /// One layout of each kind, along every axis: row-major, permuted, with gaps, backwards, and output unlike input.
@@ -327,18 +253,6 @@ static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::matrix_view<const f
 static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::matrix_view<double>>);
 static_assert(!takes<xsoftmax::matrix_view<int>, xsoftmax::matrix_view<int>>);
 static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::tensor_view<float, 3>>);
-
-template <class Exception, class Call>
-std::string message_of(Call&& call)
-{
-    try {
-        call();
-    }
-    catch (const Exception& error) {
-        return error.what();
-    }
-    return "nothing was thrown";
-}
 
 using view = xsoftmax::tensor_view<float, 2>;
 

@@ -4,6 +4,8 @@
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
+#include "refusals.hpp"
+#include "strided.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
 
@@ -297,100 +299,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b)
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
-/// Does `call` throw an Error whose message holds all of `parts`?
-template <class Error, class Call>
-bool refuses(Call&& call, std::initializer_list<std::string_view> parts)
-{
-    try {
-        call();
-    }
-    catch (const Error& error) {
-        const std::string_view message = error.what();
-        const bool all = std::all_of(parts.begin(), parts.end(), [&](std::string_view part) {
-            return message.find(part) != std::string_view::npos;
-        });
-        if (!all) UNSCOPED_INFO("message: " << message);
-        return all;
-    }
-    catch (const std::exception& error) {
-        UNSCOPED_INFO("another type: " << error.what());
-        return false;
-    }
-    UNSCOPED_INFO("nothing thrown");
-    return false;
-}
-
-// ---- Strided memory ---------------------------------------------------------------------------------------------------
-
-/// A tensor in memory of its own, its axes in any order from the widest stride to the narrowest, with gaps between them,
-/// forwards or backwards. Gaps hold a sentinel.
-template <class T, std::size_t Rank>
-class strided_tensor {
-public:
-    static constexpr T sentinel = T(-123.5);
-
-    strided_tensor(const std::array<std::size_t, Rank>& extents, const std::array<std::size_t, Rank>& widest_first,
-                   std::size_t gap, bool backwards)
-        : extents_(extents)
-    {
-        std::size_t stride = 1 + gap / 2;
-        std::size_t offset = 0;
-        for (std::size_t i = Rank; i-- > 0;) {
-            const std::size_t axis = widest_first[i];
-            strides_[axis] = static_cast<std::ptrdiff_t>(stride) * (backwards ? -1 : 1);
-            offset += backwards ? stride * (extents[axis] - 1) : 0;
-            stride = stride * extents[axis] + gap;
-        }
-        memory_.assign(stride, sentinel);
-        origin_ = memory_.data() + offset;
-    }
-
-    /// Element k of row r along `axis`: rows are in row-major order of the other axes.
-    T& at(std::size_t axis, std::size_t r, std::size_t k)
-    {
-        std::ptrdiff_t distance = static_cast<std::ptrdiff_t>(k) * strides_[axis];
-        for (std::size_t i = Rank; i-- > 0;) {
-            if (i == axis) continue;
-            distance += static_cast<std::ptrdiff_t>(r % extents_[i]) * strides_[i];
-            r /= extents_[i];
-        }
-        return origin_[distance];
-    }
-
-    /// Rows of classes, one after the other, laid along the axis.
-    void assign(std::size_t axis, const std::vector<T>& rows)
-    {
-        const std::size_t classes = extents_[axis];
-        for (std::size_t i = 0; i < rows.size(); ++i) at(axis, i / classes, i % classes) = rows[i];
-    }
-
-    std::vector<T> rows(std::size_t axis)
-    {
-        const std::size_t classes = extents_[axis];
-        std::size_t count = 1;
-        for (const std::size_t extent : extents_) count *= extent;
-        std::vector<T> rows(count);
-        for (std::size_t i = 0; i < count; ++i) rows[i] = at(axis, i / classes, i % classes);
-        return rows;
-    }
-
-    /// How much of the memory still holds the sentinel: the gaps, if all elements were written.
-    std::size_t untouched() const
-    {
-        return static_cast<std::size_t>(std::count(memory_.begin(), memory_.end(), sentinel));
-    }
-
-    std::size_t size() const { return memory_.size(); }
-
-    xsoftmax::tensor_view<const T, Rank> input() const { return {origin_, extents_, strides_}; }
-    xsoftmax::tensor_view<T, Rank> output() { return {origin_, extents_, strides_}; }
-
-private:
-    std::array<std::size_t, Rank> extents_;
-    std::array<std::ptrdiff_t, Rank> strides_{};
-    std::vector<T> memory_;
-    T* origin_ = nullptr;
-};
+// ---- Batches of every size --------------------------------------------------------------------------------------------
 
 constexpr std::array<std::size_t, 6> class_counts{1, 3, 10, 17, 100, 1000};
 constexpr std::array<std::size_t, 3> row_counts{1, 5, 33};
@@ -587,8 +496,9 @@ void check_layouts(const std::array<std::size_t, Rank>& extents, std::uint64_t s
                         const auto options = c.options(b, named);
                         auto reversed = order;
                         std::reverse(reversed.begin(), reversed.end());
-                        strided_tensor<T, Rank> x(extents, order, gap, backwards), t(extents, reversed, gap, false);
-                        strided_tensor<T, Rank> gradient(extents, reversed, 5 - gap, !backwards);
+                        const unsigned every_axis = (1u << Rank) - 1, directions = backwards ? every_axis : 0;
+                        strided::tensor<T, Rank> x(extents, {order, gap, directions}), t(extents, {reversed, gap});
+                        strided::tensor<T, Rank> gradient(extents, {reversed, 5 - gap, every_axis - directions});
                         x.assign(axis, b.logits);
                         t.assign(axis, b.probabilities);
 
@@ -599,17 +509,17 @@ void check_layouts(const std::array<std::size_t, Rank>& extents, std::uint64_t s
                         CHECK(largest_error<T>(expected.losses, run()) <= bound);
                         CHECK(largest_error<T>(expected.losses, run(gradient.output())) <= bound);
                         CHECK(largest_error<T>(expected.gradient, gradient.rows(axis)) <= bound);
-                        CHECK(gradient.untouched() == gradient.size() - count);
+                        CHECK(gradient.only_gaps_are_marked());
                         CHECK(same_bits(x.rows(axis), b.logits));  // the inputs are left as they were
                         CHECK(same_bits(t.rows(axis), b.probabilities));
 
                         // The gradient written over the logits is the same, bit for bit, as in memory of their strides.
-                        strided_tensor<T, Rank> apart(extents, order, gap, backwards);
+                        strided::tensor<T, Rank> apart(extents, {order, gap, directions});
                         const auto loss_apart = run(apart.output());
                         const auto loss_in_place = run(x.output());
                         CHECK(same_bits(loss_in_place, loss_apart));
                         CHECK(same_bits(x.rows(axis), apart.rows(axis)));
-                        CHECK(x.untouched() == x.size() - count);
+                        CHECK(x.only_gaps_are_marked());
                     }
             } while (std::next_permutation(order.begin(), order.end()));
         }
