@@ -467,8 +467,8 @@ TEST_CASE("what the backward passes refuse", "[backward]")
                 [&] { xsoftmax::log_softmax_backward(view(p), view(g), view(out), {.temperature = temperature}); });
     }
     refused("axis is 2", [&] { xsoftmax::softmax_backward(view(p), view(g), view(out), {.axis = 2}); });
-    refused("upstream has extent 11", [&] { xsoftmax::softmax_backward(p, std::span(g.data(), 11), out); });
-    refused("gradient has extent 11", [&] { xsoftmax::log_softmax_backward(p, g, std::span(out.data(), 11)); });
+    refused("upstream has 11 elements", [&] { xsoftmax::softmax_backward(p, std::span(g.data(), 11), out); });
+    refused("gradient has 11 elements", [&] { xsoftmax::log_softmax_backward(p, g, std::span(out.data(), 11)); });
     refused("overlaps probabilities", [&] {
         xsoftmax::softmax_backward(std::span(p.data(), 11), std::span(g.data(), 11), std::span(p.data() + 1, 11));
     });
