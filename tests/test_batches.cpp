@@ -289,18 +289,19 @@ public:
 
 TEMPLATE_TEST_CASE("views of every rank, axis and layout", "[batches]", float, double)
 {
-    std::uint64_t salt = 0;
+    std::uint64_t salt = 0, count = 0;
     for (const std::size_t n : {1u, 3u, 7u, 10u, 17u, 31u, 33u, 100u, 130u})
         for (const double temperature : {1.0, 0.3})
-            for (const unsigned backwards : {15u, 10u}) check_layouts<TestType>(n, temperature, backwards, salt);
+            for (const unsigned backwards : {15u, 10u})
+                if (!logits::is_left_out(count++)) check_layouts<TestType>(n, temperature, backwards, salt);
 }
 
 TEMPLATE_TEST_CASE("temperatures at their limits, along any axis", "[batches]", float, double)
 {
-    std::uint64_t salt = 5000000;
+    std::uint64_t salt = 5000000, count = 0;
     for (const std::size_t n : {1u, 3u, 10u, 33u})
         for (const double temperature : {0.0, 5e-324, 1e-300, 1e-40, 1e-12, 1e12, 1e40, 1e300})
-            check_layouts<TestType>(n, temperature, 6, salt);
+            if (!logits::is_left_out(count++)) check_layouts<TestType>(n, temperature, 6, salt);
 }
 
 TEMPLATE_TEST_CASE("an input may repeat its elements by stride 0", "[batches]", float, double)

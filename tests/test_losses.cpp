@@ -328,8 +328,10 @@ TEMPLATE_TEST_CASE("losses of every combination of options are within 4 ULP of t
 {
     using T = TestType;
     double worst_loss = 0, worst_gradient = 0;
+    std::uint64_t count = 0;
     for_batches<T>(row_counts, class_counts, [&](const batch<T>& b, std::uint64_t) {
         for (const double temperature : {1.0, 0.5, 3.0}) {
+            if (logits::is_left_out(count++)) continue;
             const auto terms = terms_of(b, temperature);
             for (const combination& c : combinations({temperature})) {
                 INFO(c);

@@ -226,18 +226,20 @@ def batch_functions(document, element="float"):
 
 
 def row_groups(document):
-    """Many rows in one call, against a call for each."""
+    """Many rows in one call, against a call for each: softmax of every shape, the others of one."""
     rows = []
-    for element in ("float", "double"):
-        for shape in document.batches("softmax", element):
-            together = document.ns("softmax", element, "xsoftmax", shape)
-            apart = document.ns("softmax", element, "xsoftmax by row", shape)
-            if together is None or apart is None or shape[1] > 256:
-                continue
-            marks = ["~" if document.is_disturbed("softmax", element, label, shape) else ""
-                     for label in ("xsoftmax", "xsoftmax by row")]
-            rows.append([f"{shape[0]}×{shape[1]} {element}", time(together / shape[0]) + marks[0],
-                         time(apart / shape[0]) + marks[1], f"{apart / together:.2f}{max(marks)}"])
+    for operation in ("softmax", "log_softmax", "log_sum_exp", "cross_entropy", "cross_entropy_gradient"):
+        for element in ("float", "double"):
+            for shape in document.batches(operation, element):
+                together = document.ns(operation, element, "xsoftmax", shape)
+                apart = document.ns(operation, element, "xsoftmax by row", shape)
+                is_shown = shape[1] <= 256 if operation == "softmax" else tuple(shape[:2]) == (4096, 10)
+                if together is None or apart is None or not is_shown:
+                    continue
+                marks = ["~" if document.is_disturbed(operation, element, label, shape) else ""
+                         for label in ("xsoftmax", "xsoftmax by row")]
+                rows.append([f"{operation} {shape[0]}×{shape[1]} {element}", time(together / shape[0]) + marks[0],
+                             time(apart / shape[0]) + marks[1], f"{apart / together:.2f}{max(marks)}"])
     return Table(["rows × columns", "in one call: ns/row", "one at a time: ns/row", "times as fast"], rows)
 
 

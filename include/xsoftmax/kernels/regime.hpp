@@ -17,7 +17,9 @@
 ///
 ///     elements of a row   rows                                        sweep
 ///     contiguous          as many as fill vectors, of up to           short_rows: groups
-///                         short_rows_vectors vectors
+///                         short_rows_vectors vectors, of softmax,
+///                         log_softmax, log_sum_exp and losses of
+///                         classes
 ///     contiguous          longer, from guess_elements on, of          overlapped_rows
 ///                         softmax, not in place
 ///     contiguous          such, up to scratch_row_bytes, where        rows_by_scratch
