@@ -686,7 +686,7 @@ XSOFTMAX_ALWAYS_INLINE B look_up(const value_of<B> (&table)[Size], B index)
     using arch [[maybe_unused]] = arch_of<B>;
     using integer = std::conditional_t<sizeof(value_of<B>) == 4, std::int32_t, std::int64_t>;
     using integers = xsimd::batch<integer, arch>;
-    const integers k = bits_of<integers>(index);
+    const auto k = bits_of<integers>(index);
 #if defined(__AVX512F__)
     if constexpr (is_avx512<arch> && sizeof(integer) == 4 && Size == 16)
         return B(_mm512_permutexvar_ps(k, _mm512_load_ps(table)));
