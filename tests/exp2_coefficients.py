@@ -53,7 +53,7 @@ FORMATS = (
     Format("float", 24, "f", 8, 3, (0, 0, 0)),
     Format("float", 24, "f", 16, 3, (0, 0, 0)),
     Format("double", 53, "", 1, 11, (0, 0, 0)),
-    Format("double", 53, "", 16, 6, (0, 0, 0)),
+    Format("double", 53, "", 16, 7, (0, 0, 0)),
 )
 TABLE_STEPS = 16  # a table of fewer steps is a part of it
 

@@ -120,7 +120,7 @@ int main()
     });
     expect_failure(invalid, "xsoftmax::softmax_backward:", "temperature is 0",
                    [] { xsoftmax::softmax_backward(logits, targets, out, {0}); });
-    expect_failure(invalid, "xsoftmax::log_softmax_backward: gradient has extent 2", "log_probabilities has 3",
+    expect_failure(invalid, "xsoftmax::log_softmax_backward: gradient has 2 elements", "log_probabilities has 3",
                    [] { xsoftmax::log_softmax_backward(logits, targets, too_short); });
     expect(out == logits, "nothing is written where a check fails");
 

@@ -451,6 +451,31 @@ TEMPLATE_TEST_CASE("rows far from 0 and clear winners keep their digits", "[loss
             }
 }
 
+TEMPLATE_TEST_CASE("a large z_loss, weighted or not, keeps the bound", "[losses]", float, double)
+{
+    using T = TestType;
+    double worst = 0;
+    for (std::uint64_t salt = 0; salt < 3000; ++salt) {
+        const std::size_t n = 1 + salt % 12;
+        const std::vector<T> x = logits::normal<T>(n, salt % 2 == 0 ? 0.5 : 3, salt);
+        auto random = logits::generator(salt + 7000000);
+        std::uniform_real_distribution<T> between(T(0.5), T(1));
+        const T weight = between(random);
+        const auto z_loss = static_cast<double>(between(random));
+        const std::vector<T> weights(n, weight);
+        const std::vector<int> target{static_cast<int>(salt % n)};
+        std::vector<T> loss(1);
+        xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(x.data(), 1, n), target, loss,
+                                       {.class_weights = weights, .z_loss = z_loss});
+        const oracle::row<T> exact(x, 1);
+        const long double of_target = exact.cross_entropy(salt % n) * weight;
+        const long double of_z = exact.log_sum_exp() * exact.log_sum_exp() * z_loss;
+        worst = std::max(worst, oracle::ulp_error(of_target + of_z, loss[0], std::max(of_target, of_z)));
+    }
+    CAPTURE(worst);
+    CHECK(worst <= bound);
+}
+
 TEMPLATE_TEST_CASE("a negative z_loss subtracts, and the loss may be negative", "[losses]", float, double)
 {
     using T = TestType;

@@ -89,8 +89,8 @@ void softmax(Executor&& executor, const Logits& logits, const Probabilities& pro
 /// Shapes, options and exceptions: as for softmax; the output is `log_probabilities`. T = 0 gives the winners −log(how
 /// many they are) and all others −inf.
 /// Values: −inf gives −inf. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout. An empty row stays empty.
-/// Error: at most 3 ULP (4 on other than AVX2 and AVX-512) per element for every n ≤ 2^24, the winner included, however
-/// far it leads.
+/// Error: at most 3 ULP (4 for double, and on other than AVX2 and AVX-512) per element for every n ≤ 2^24, the winner
+/// included, however far it leads.
 /// Method: the winners are left out of the sum and log1p taken of it, so that nothing cancels; see
 /// kernels/operations.hpp.
 template <detail::row Logits, detail::output_row<detail::element_of<Logits>> LogProbabilities>

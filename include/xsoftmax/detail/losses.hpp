@@ -206,6 +206,13 @@ public:
         return classes_.size() != 0 && options_.label_smoothing == 0 && !rows_.is_masked();
     }
 
+    /// Are such rows worth computing together, the ignored ones too?
+    template <std::size_t Operands>
+    [[nodiscard]] bool are_together(const row_layout<Operands>& layout) const
+    {
+        return is_plain() && (!layout.is_contiguous() || (are_short_rows<T>(layout) && few_are_ignored_));
+    }
+
     /// What to do with row r, one element of which is `step` from the next. For an ignored row of no account.
     [[nodiscard]] kernels::index_loss_operation operation(const T* logits, std::ptrdiff_t step, std::size_t r) const
     {
@@ -286,6 +293,7 @@ private:
     class_shares<T> classes_;
     loss_rows<T> rows_;
     kernels::extended total_weight_;
+    bool few_are_ignored_ = true;
 };
 
 /// Targets that are probabilities, one row of them for each row of logits.
@@ -439,7 +447,7 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
                                            masks ? &*masks : nullptr);
     if (masks) masks->check_kept(layout, data_of<T>(logits), [&](std::size_t r) { return row_loss.is_ignored(r); });
 
-    // Rows that lie apart may be computed side by side; contiguous ones are not looked at if they are ignored.
+    // Rows that lie apart, and short ones, may be computed together; other ones are not looked at if they are ignored.
     const auto reduce = [&](const auto& rows, const auto& run) {
         return reduce_losses(executor, rows, options, losses, row_loss.total_weight(), run);
     };
@@ -450,7 +458,7 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
         const auto both = arranged_if_plain(rows_along(axis, logits, gradient));
         const auto data = data_of<T>(logits, gradient);
         return reduce(both, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-            if (row_loss.is_plain() && (!both.is_contiguous() || are_short_rows(both)))
+            if (row_loss.are_together(both))
                 return run_operations_of_share<true>(
                     both, share, data, options.temperature,
                     [&](const pointers<T, 2>& at, const auto& step, std::size_t r) {
@@ -469,7 +477,7 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
     const auto alone = arranged_if_plain(layout);
     const auto data = data_of<T>(logits);
     return reduce(alone, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-        if (row_loss.is_plain() && (!alone.is_contiguous() || are_short_rows(alone)))
+        if (row_loss.are_together(alone))
             return run_operations_of_share<false>(
                 alone, share, data, options.temperature,
                 [&](const pointers<T, 1>& at, const auto& step, std::size_t r) {

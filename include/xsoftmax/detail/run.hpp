@@ -23,7 +23,7 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, std::span<const T> log
     call<kernels::row_entry<Operation, T>>(operation, logits.data(), logits.size(), temperature);
 }
 
-/// Rows side by side whose operations are made together: those of the widest vectors, whose results are then taken together.
+/// Rows whose operations are made together: those of the widest vectors, whose results are then taken together.
 inline constexpr std::size_t operations_at_once = 64;
 
 /// Are there rows whose neighbours are contiguous? The layout then has them innermost, if it may.
@@ -36,12 +36,11 @@ template <class T, std::size_t Operands>
     return layout.innermost().extent > 1;
 }
 
-/// Contiguous rows for the kernels that take them in groups, none of them long enough to be worth a look at whether it is
-/// wanted.
-template <std::size_t Operands>
+/// Contiguous rows that are taken in groups where vectors are widest; on others, those up to which that costs nothing.
+template <class T, std::size_t Operands>
 [[nodiscard]] bool are_short_rows(const row_layout<Operands>& layout)
 {
-    constexpr std::size_t most_elements = 128;
+    constexpr std::size_t most_elements = 256 / sizeof(T);
     return layout.is_contiguous() && layout.length != 0 && layout.length <= most_elements && layout.rows() > 1;
 }
 
@@ -122,7 +121,7 @@ void run_operations_of_share(const row_layout<Operands>& layout, rows_share shar
                              double temperature, const Make& make, const Done& done)
 {
     using operation_type = std::remove_cvref_t<decltype(make(data, layout.step, std::size_t{}))>;
-    if (!are_short_rows(layout)) return run_rows_of_share<Writes>(layout, share, data, temperature, make, done);
+    if (!are_short_rows<T>(layout)) return run_rows_of_share<Writes>(layout, share, data, temperature, make, done);
     const auto take = [&](operation_type* operations, const pointers<T, Operands>& at, std::size_t count) {
         call<kernels::operations_entry<operation_type, T>>(
             operations, kernels::rows_apart<const T>{at[0], layout.innermost().strides[0]}, count, layout.length,

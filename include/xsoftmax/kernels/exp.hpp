@@ -76,9 +76,9 @@ inline constexpr double exp2_coefficients<double, 1>[] = {
     0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13, 0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20,
     0x1.b526091047c74p-24, 0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
 template <>
-inline constexpr double exp2_coefficients<double, 16>[] = {0x1.62e42fefa39fdp-5,  0x1.ebfbdff82c553p-11,
-                                                           0x1.c6b08d6e8b429p-17, 0x1.3b2ab6fe2c092p-23,
-                                                           0x1.5d89be76cded7p-30, 0x1.430816a9daa33p-37};
+inline constexpr double exp2_coefficients<double, 16>[] = {
+    0x1.62e42fefa39efp-5,  0x1.ebfbdff82c58fp-11, 0x1.c6b08d70504bdp-17, 0x1.3b2ab6fb6287cp-23,
+    0x1.5d87f89c5bae8p-30, 0x1.4309f74657418p-37, 0x1.030d9933b2a89p-44};
 
 /// 2^(j/16), rounded, and what rounding took from it, relative to the rounded.
 template <class T>

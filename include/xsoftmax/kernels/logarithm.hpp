@@ -8,8 +8,6 @@
 #include "simd.hpp"
 #include "sum.hpp"
 
-#include <cmath>
-
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 

@@ -283,16 +283,30 @@ struct loss_terms {
 
     /// log Σ exp(x/T), which only z_loss wants.
     template <class C, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE double log_sum_exp(wide<C> logarithm, const Maximum& maximum) const
+    XSOFTMAX_ALWAYS_INLINE wide<C> log_sum_exp(wide<C> logarithm, const Maximum& maximum) const
     {
-        return z_loss == 0 ? 0 : to_double(difference_over<C>(maximum.value(), 0, temperature) + logarithm);
+        return difference_over<C>(maximum.value(), 0, temperature) + logarithm;
+    }
+
+    /// The targets' part of a loss, in plain numbers too, and what z_loss adds to it.
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE double loss(wide<C> of_targets, double plain, wide<C> logarithm,
+                                       const Maximum& maximum) const
+    {
+        if (z_loss == 0) return plain;
+        const wide<C> all = log_sum_exp<C>(logarithm, maximum);
+        const double plain_sum = plain + z_loss * to_double(all) * to_double(all);
+        // The low parts of infinite numbers would make NaN of them.
+        if (!(plain_sum - plain_sum == 0)) return plain_sum;
+        const bool is_finite = leading(of_targets) - leading(of_targets) == 0;
+        return to_double((is_finite ? of_targets : wide_from<C>(plain)) + wide_from<C>(z_loss) * (all * all));
     }
 
     /// What z_loss adds to the probabilities' factor in the gradient: 2·z_loss·log Σ exp(x/T).
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE extended z_share(wide<C> logarithm, const Maximum& maximum) const
     {
-        return to_extended(2 * z_loss) * to_extended(log_sum_exp<C>(logarithm, maximum));
+        return to_extended(2 * z_loss) * to_extended(to_double(log_sum_exp<C>(logarithm, maximum)));
     }
 };
 
@@ -321,11 +335,12 @@ struct index_loss_operation {
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
         const auto distance = difference_over<C>(maximum.value(), target_logit, terms_beside.temperature);
-        const double all = terms_beside.log_sum_exp<C>(totals.logarithm, maximum);
+        const auto negative_log = distance + totals.logarithm;
         // A class of weight 0 adds 0, also where its logit is −inf.
-        const double negative_log = to_double(distance + totals.logarithm);
-        loss = (weight == 0 && negative_log == infinity<double> ? 0 : weight * negative_log) +
-               terms_beside.z_loss * all * all;
+        const double plain = to_double(negative_log);
+        loss = terms_beside.loss<C>(wide_from<C>(weight) * negative_log,
+                                    weight == 0 && plain == infinity<double> ? 0 : weight * plain, totals.logarithm,
+                                    maximum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -427,11 +442,11 @@ struct probabilities_loss_operation {
         const auto sum = totals.sums[1] + totals.sums[2];
         const auto inverse = maximum.scale().inverse * wide_from<C>(headroom);
         const double distance = -to_double(totals.sums[3]) * to_double(inverse);
-        const double all = terms_beside.log_sum_exp<C>(totals.logarithm, maximum);
+        const auto of_targets = -totals.sums[3] * inverse + sum * totals.logarithm;
         // In plain numbers where it is not finite: the low parts of extended ones would make an infinite loss NaN.
-        loss = (distance - distance != 0 ? distance + to_double(sum) * to_double(totals.logarithm)
-                                         : to_double(-totals.sums[3] * inverse + sum * totals.logarithm)) +
-               terms_beside.z_loss * all * all;
+        const double plain =
+            distance - distance != 0 ? distance + to_double(sum) * to_double(totals.logarithm) : to_double(of_targets);
+        loss = terms_beside.loss<C>(of_targets, plain, totals.logarithm, maximum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
