@@ -306,6 +306,7 @@ struct loss_terms {
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE extended z_share(wide<C> logarithm, const Maximum& maximum) const
     {
+        if (z_loss == 0) return {0, 0};  // also where the logarithm is infinite
         return to_extended(2 * z_loss) * to_extended(to_double(log_sum_exp<C>(logarithm, maximum)));
     }
 };
