@@ -38,13 +38,14 @@ def weak_functions(nm, path):
     }
 
 
-def instructions(objdump, path):
-    """Of each function, as text without addresses and bytes."""
+def instructions(objdump, path, wanted):
+    """Of each wanted function, as text without addresses and bytes."""
     functions = collections.defaultdict(list)
     name = None
     for line in run(objdump, "-d", "--no-show-raw-insn", path).splitlines():
-        if header := re.match(r"^[0-9a-f]+ <(.+)>:$", line):
-            name = header[1]
+        if line.endswith(">:"):
+            name = line[line.index("<") + 1:-2]
+            name = name if name in wanted else None
         elif name and (body := re.match(r"^ *[0-9a-f]+:\s+(\S.*)$", line)):
             # Of jumps and loads only what is before the name they refer to.
             functions[name].append(re.sub(r"\s*[<#].*$", "", body[1]))
@@ -69,7 +70,7 @@ def main():
 
     bad = set()
     for path in options.objects:
-        code = instructions(options.objdump, path)
+        code = instructions(options.objdump, path, shared)
         beyond = ARM if "aarch64" in run(options.objdump, "-f", path) else X86
         for symbol in (symbol for symbol, paths in shared.items() if path in paths):
             found = [text for text in code[symbol] if beyond.search(text)]
