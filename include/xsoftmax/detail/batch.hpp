@@ -21,6 +21,15 @@ template <class T, class... Operands>
     return {const_cast<T*>(operands.data)...};
 }
 
+/// `times` steps on, of `by` elements each.
+template <class T, std::size_t Operands>
+[[nodiscard]] pointers<T, Operands> moved_by(pointers<T, Operands> at, const std::array<std::ptrdiff_t, Operands>& by,
+                                             std::size_t times = 1)
+{
+    for (std::size_t o = 0; o < Operands; ++o) at[o] += static_cast<std::ptrdiff_t>(times) * by[o];
+    return at;
+}
+
 /// Rows whose elements are apart, copied so that they are contiguous: several at a time, since neighbouring rows often
 /// share cache lines.
 template <class T, std::size_t Operands>
@@ -71,19 +80,14 @@ void for_rows_of_run(const row_layout<Operands>& layout, pointers<T, Operands> a
 {
     const auto& strides = layout.innermost().strides;
     const std::size_t apart = layout.innermost().rows;
-    const auto moved = [&](std::size_t r) {
-        pointers<T, Operands> result = at;
-        for (std::size_t o = 0; o < Operands; ++o) result[o] += static_cast<std::ptrdiff_t>(r) * strides[o];
-        return result;
-    };
     if (layout.is_contiguous()) {
-        for (std::size_t r = 0; r < count; ++r) run(moved(r), first_row + r * apart);
+        for (std::size_t r = 0; r < count; ++r) run(moved_by(at, strides, r), first_row + r * apart);
         return;
     }
     row_tile<T, Operands> tile(layout.length, count);
     for (std::size_t r = 0; r < count; r += tile.rows()) {
         const std::size_t here = std::min(tile.rows(), count - r);
-        const auto first = moved(r);
+        const auto first = moved_by(at, strides, r);
         for (std::size_t o = 0; o + (Writes ? 1 : 0) < Operands; ++o)
             tile.copy_in(o, first[o], layout.step[o], strides[o], here);
         for (std::size_t k = 0; k < here; ++k) {
@@ -94,13 +98,6 @@ void for_rows_of_run(const row_layout<Operands>& layout, pointers<T, Operands> a
         if constexpr (Writes)
             tile.copy_out(Operands - 1, first[Operands - 1], layout.step[Operands - 1], strides[Operands - 1], here);
     }
-}
-
-template <class T, std::size_t Operands>
-[[nodiscard]] pointers<T, Operands> moved_by(pointers<T, Operands> at, const std::array<std::ptrdiff_t, Operands>& by)
-{
-    for (std::size_t o = 0; o < Operands; ++o) at[o] += by[o];
-    return at;
 }
 
 /// The same for all rows of a share, in row-major order of the axes that remain.

@@ -178,11 +178,10 @@ public:
             if (is_ignored(r)) continue;
             if (!std::in_range<std::size_t>(targets[r]) || static_cast<std::size_t>(targets[r]) >= classes) [[unlikely]]
                 fail_row_class(function, printable(targets[r]), r, classes);
-            if (options.class_weights.empty())
-                ++counted;
-            else
-                weights.add(classes_.weight(target(r)));
+            ++counted;
+            if (!options.class_weights.empty()) weights.add(classes_.weight(target(r)));
         }
+        few_are_ignored_ = rows - counted <= rows / 4;
         total_weight_ =
             options.class_weights.empty() ? kernels::extended{static_cast<double>(counted), 0} : weights.unrounded();
     }
@@ -293,7 +292,7 @@ private:
     class_shares<T> classes_;
     loss_rows<T> rows_;
     kernels::extended total_weight_;
-    bool few_are_ignored_ = true;
+    bool few_are_ignored_;
 };
 
 /// Targets that are probabilities, one row of them for each row of logits.

@@ -65,10 +65,7 @@ void run_together(const row_layout<Operands>& layout, rows_share share, const po
         [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
             const auto first = moved_by(data, offset);
             const auto at = [&](std::size_t r) {
-                pointers<T, Operands> moved = first;
-                for (std::size_t o = 0; o < Operands; ++o)
-                    moved[o] += static_cast<std::ptrdiff_t>(r) * innermost.strides[o];
-                return moved;
+                return moved_by(first, innermost.strides, r);
             };
             const auto number = [&](std::size_t r) {
                 return first_row + r * innermost.rows;

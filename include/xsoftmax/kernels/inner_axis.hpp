@@ -81,18 +81,23 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
     alignas(B) T lanes[count + 1][Vectors][B::size] = {};
     for (std::size_t k = 0; k < Vectors; ++k) {
         const near_maximum<B> reference(tops[k], scale);
-        wide<T> totals[B::size];
-        alignas(B) T top[B::size], own[B::size], rest[B::size], won[B::size];
+        wide<T> sums[B::size];
+        alignas(B) T top[B::size], won[B::size];
+        double winners_of[B::size];
         tops[k].store_aligned(top);
-        running[k].totals(totals);
+        running[k].totals(sums);
         winners[k].store_aligned(won);
-        const auto owns = reference.unrounded_exponential(tops[k]);
-        owns.high.store_aligned(own);
-        owns.low.store_aligned(rest);
-        for (std::size_t lane = 0; lane < B::size && k * B::size + lane < rows; ++lane) {
-            row_totals<T, 1> row{{totals[lane]}, {}, {}, {}};
+        for (std::size_t lane = 0; lane < B::size; ++lane) winners_of[lane] = static_cast<double>(won[lane]);
+        const auto totals_of = [&] {
             if constexpr (Operation::counts_winners)
-                row.template split_off<arch_of<B>>(static_cast<double>(won[lane]), sum_of_parts(own[lane], rest[lane]));
+                return totals_of_lanes<B>(sums, winners_of, reference.unrounded_exponential(tops[k]));
+            else
+                return [&sums](std::size_t lane) {
+                    return row_totals<T, 1>{{sums[lane]}, {}, {}, {}};
+                };
+        }();
+        for (std::size_t lane = 0; lane < B::size && k * B::size + lane < rows; ++lane) {
+            const row_totals<T, 1> row = totals_of(lane);
             Operation& of_row = of_rows[k * B::size + lane];
             if constexpr (count == 0)
                 of_row.template finish<T>(row, near_maximum<B>(top[lane], scale));

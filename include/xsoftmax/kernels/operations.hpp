@@ -100,6 +100,49 @@ struct row_totals {
     XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(exponentials.winners) == 1; }
 };
 
+/// The totals of rows that are lanes of B: of float, their logarithms and reciprocals are taken together. Refers to the sums and
+/// winners.
+template <class B>
+class totals_of_lanes {
+    using C = value_of<B>;
+    using doubles = xsimd::batch<double, arch_of<B>>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE totals_of_lanes(const wide<C> (&sums)[B::size], const double (&winners)[B::size],
+                                           const two_parts<B>& owns)
+        : sums_(sums), winners_(winners)
+    {
+        alignas(B) C high[B::size], low[B::size];
+        owns.high.store_aligned(high);
+        owns.low.store_aligned(low);
+        for (std::size_t r = 0; r < B::size; ++r) own_[r] = sum_of_parts(high[r], low[r]);
+        if constexpr (sizeof(C) == 4)
+            for (std::size_t at = 0; at < B::size; at += doubles::size) {
+                const split_sum<doubles> of_rows{load_whole<doubles>(sums_ + at), load_whole<doubles>(winners_ + at),
+                                                 load_whole<doubles>(own_ + at)};
+                store_whole(logarithms_ + at, of_rows.logarithm());
+                store_whole(inverses_ + at, of_rows.inverse());
+            }
+    }
+
+    XSOFTMAX_ALWAYS_INLINE row_totals<C, 1> operator()(std::size_t r) const
+    {
+        if constexpr (sizeof(C) == 4)
+            return {{sums_[r]}, {sums_[r], winners_[r], own_[r]}, logarithms_[r], inverses_[r]};
+        else {
+            row_totals<C, 1> totals{{sums_[r]}, {}, {}, {}};
+            totals.template split_off<arch_of<B>>(winners_[r], own_[r]);
+            return totals;
+        }
+    }
+
+private:
+    const wide<C>* sums_;
+    const double* winners_;
+    alignas(B) wide<C> own_[B::size];
+    alignas(B) double logarithms_[B::size], inverses_[B::size];  // of float
+};
+
 }  // namespace XSOFTMAX_TARGET
 
 // ---- softmax ---------------------------------------------------------------------------------------------------------
@@ -167,6 +210,13 @@ XSOFTMAX_ALWAYS_INLINE wide<C> difference_over(double a, double b, double temper
     else
         return a - b <= largest<double> ? quotient(two_sum(a, -b), temperature)
                                         : quotient(two_sum(a / 4, -b / 4), temperature / 4);
+}
+
+/// log Σ exp(x/T), from log Σ exp((x − maximum)/T).
+template <class C, class Maximum>
+XSOFTMAX_ALWAYS_INLINE wide<C> log_sum_exp_of(wide<C> logarithm, const Maximum& maximum, double temperature)
+{
+    return difference_over<C>(maximum.value(), 0, temperature) + logarithm;
 }
 
 /// The number that a sum stands for, also where it is infinite: the low part of such a one is NaN.
@@ -262,7 +312,7 @@ struct log_sum_exp_operation {
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE void finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
-        result = to_double(difference_over<C>(maximum.value(), 0, temperature) + totals.logarithm);
+        result = to_double(log_sum_exp_of<C>(totals.logarithm, maximum, temperature));
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}
@@ -281,20 +331,13 @@ struct loss_terms {
     double temperature = 1;
     double z_loss = 0;  ///< adds z_loss·(log Σ exp(x/T))²
 
-    /// log Σ exp(x/T), which only z_loss wants.
-    template <class C, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE wide<C> log_sum_exp(wide<C> logarithm, const Maximum& maximum) const
-    {
-        return difference_over<C>(maximum.value(), 0, temperature) + logarithm;
-    }
-
     /// The targets' part of a loss, in plain numbers too, and what z_loss adds to it.
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE double loss(wide<C> of_targets, double plain, wide<C> logarithm,
                                        const Maximum& maximum) const
     {
         if (z_loss == 0) return plain;
-        const wide<C> all = log_sum_exp<C>(logarithm, maximum);
+        const wide<C> all = log_sum_exp_of<C>(logarithm, maximum, temperature);
         const double plain_sum = plain + z_loss * to_double(all) * to_double(all);
         // The low parts of infinite numbers would make NaN of them.
         if (!(plain_sum - plain_sum == 0)) return plain_sum;
@@ -307,7 +350,7 @@ struct loss_terms {
     XSOFTMAX_ALWAYS_INLINE extended z_share(wide<C> logarithm, const Maximum& maximum) const
     {
         if (z_loss == 0) return {0, 0};  // also where the logarithm is infinite
-        return to_extended(2 * z_loss) * to_extended(to_double(log_sum_exp<C>(logarithm, maximum)));
+        return to_extended(2 * z_loss) * to_extended(to_double(log_sum_exp_of<C>(logarithm, maximum, temperature)));
     }
 };
 

@@ -191,50 +191,31 @@ private:
         for (std::size_t j = 0; j < count; ++j) of_rows.part[j].store_aligned(coefficients_[j]);
     }
 
-    /// The coefficients, a row at a time; what takes a logarithm or a division, for all rows together if they are of float.
+    /// The coefficients, a row at a time.
     template <class Operations>
     XSOFTMAX_ALWAYS_INLINE void finish_rows(std::size_t first_row, const near_maximum<B>& references,
                                             const scale_for<B>& scale, const Operations& operations)
     {
-        const two_parts<B> owns = references.unrounded_exponential(B::load_aligned(top_));
-        const auto finish_each = [&](const auto& totals_of) XSOFTMAX_INLINE_LAMBDA {
-            for (std::size_t r = 0; r < rows; ++r) {
-                auto&& operation = operations(first_row + r);
-                if constexpr (count == 0)
-                    operation.template finish<T>(totals_of(r), reference_of(r, scale));
-                else {
-                    const auto of_row = operation.template finish<T>(totals_of(r), reference_of(r, scale));
-                    for (std::size_t j = 0; j < count; ++j) coefficients_[j][r] = of_row.part[j];
-                }
-            }
-        };
-        if constexpr (sum::parts == 1) {
-            const widened<arch_of<B>> high = to_doubles(owns.high), low = to_doubles(owns.low);
-            const doubles own[2] = {high.low + low.low, high.high + low.high};
-            alignas(B) double others[rows], owned[rows], logarithms[rows], inverses[rows];
-            XSOFTMAX_UNROLL
-            for (std::size_t h = 0; h < 2; ++h) {
-                const std::size_t at = h * doubles::size;
-                const split_sum<doubles> of_rows{sums_[0][h], doubles::load_aligned(winners_ + at), own[h]};
-                of_rows.others.store_aligned(others + at);
-                of_rows.own.store_aligned(owned + at);
-                of_rows.logarithm().store_aligned(logarithms + at);
-                of_rows.inverse().store_aligned(inverses + at);
-            }
-            finish_each([&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
-                return row_totals<T, 1>{{others[r]}, {others[r], winners_[r], owned[r]}, logarithms[r], inverses[r]};
-            });
+        alignas(B) double lanes[sum::parts][rows];
+        for (std::size_t part = 0; part < sum::parts; ++part)
+            for (std::size_t h = 0; h < rows / doubles::size; ++h)
+                sums_[part][h].store_aligned(&lanes[part][h * doubles::size]);
+        alignas(B) wide<T> sums[rows];
+        for (std::size_t r = 0; r < rows; ++r) {
+            if constexpr (sum::parts == 1)
+                sums[r] = lanes[0][r];
+            else
+                sums[r] = two_sum(lanes[0][r], lanes[1][r]);
         }
-        else {
-            alignas(B) double own[rows], rest[rows], lanes[2][rows];
-            owns.high.store_aligned(own);
-            owns.low.store_aligned(rest);
-            for (std::size_t part = 0; part < 2; ++part) sums_[part][0].store_aligned(lanes[part]);
-            finish_each([&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
-                row_totals<T, 1> totals{{two_sum(lanes[0][r], lanes[1][r])}, {}, {}, {}};
-                totals.template split_off<arch_of<B>>(winners_[r], sum_of_parts(own[r], rest[r]));
-                return totals;
-            });
+        const totals_of_lanes<B> totals_of(sums, winners_, references.unrounded_exponential(B::load_aligned(top_)));
+        for (std::size_t r = 0; r < rows; ++r) {
+            auto&& operation = operations(first_row + r);
+            if constexpr (count == 0)
+                operation.template finish<T>(totals_of(r), reference_of(r, scale));
+            else {
+                const auto of_row = operation.template finish<T>(totals_of(r), reference_of(r, scale));
+                for (std::size_t j = 0; j < count; ++j) coefficients_[j][r] = of_row.part[j];
+            }
         }
     }
 
