@@ -323,89 +323,129 @@ TEMPLATE_TEST_CASE("an input may repeat its elements by stride 0", "[batches]", 
     for (const T value : p) CHECK(oracle::ulp_error<T>(1.0L / 20, value) <= bound);
 }
 
+/// A batch of rows, some of them odd, with a gap behind each: every operation gives what it gives for each row alone.
+template <class T>
+void check_rows_in_bulk(std::size_t rows, std::size_t n, std::size_t gap, double temperature, std::uint64_t salt)
+{
+    // Even salts: all rows alike. Odd ones: some are odd, in every place of a group and in several at once.
+    const std::size_t stride = n + gap, output_stride = gap == 0 ? n : n + gap + rows % 4;
+    std::vector<T> x = logits::normal<T>(rows * stride, 3, salt);
+    if (salt / 2 % 2 == 1) {
+        make_odd(&x[salt * 7 % rows * stride], n, salt);
+        make_odd(&x[salt * 5 % rows * stride], n, salt / 13);
+    }
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t i = n; i < stride; ++i) x[r * stride + i] = mark<T>;
+    std::vector<T> p(rows * output_stride, mark<T>), y = p, p_alone = p, y_alone = p;
+    for (std::size_t r = 0; r < rows; ++r) {
+        const std::span<const T> row(&x[r * stride], n);
+        xsoftmax::softmax(row, std::span(&p_alone[r * output_stride], n), {.temperature = temperature});
+        xsoftmax::log_softmax(row, std::span(&y_alone[r * output_stride], n), {.temperature = temperature});
+    }
+    const xsoftmax::matrix_view<const T> in(x.data(), rows, n, stride);
+    const xsoftmax::matrix_view<T> to_p(p.data(), rows, n, output_stride), to_y(y.data(), rows, n, output_stride);
+    xsoftmax::softmax(in, to_p, {.temperature = temperature});
+    xsoftmax::log_softmax(in, to_y, {.temperature = temperature});
+    INFO("seed " << logits::seed() << ", salt " << salt << ", " << rows << " rows of " << n << ", gap " << gap
+                 << ", temperature " << temperature);
+    // Gaps included.
+    CHECK(same_bits(p.data(), p_alone.data(), p.size()));
+    CHECK(same_bits(y.data(), y_alone.data(), y.size()));
+
+    // What is more than where it writes to: each row's class is another one.
+    const auto same_value = [](T a, T b) {
+        return a == b || (a != a && b != b);
+    };
+    std::vector<T> sums(rows), losses(rows), gradient(rows * output_stride, mark<T>);
+    std::vector<T> row_gradient = gradient;
+    std::vector<int> classes(rows);
+    for (std::size_t r = 0; r < rows; ++r) classes[r] = static_cast<int>((salt + r * 7) % n);
+    xsoftmax::log_sum_exp(in, sums, {.temperature = temperature});
+    bool same_losses = true;
+    for (std::size_t r = 0; r < rows; ++r) {
+        const std::span<const T> row(&x[r * stride], n);
+        same_losses = same_losses && same_value(sums[r], xsoftmax::log_sum_exp(row, {.temperature = temperature}));
+    }
+    if (temperature > 0) {
+        xsoftmax::cross_entropy_losses(in, classes, losses, {.temperature = temperature});
+        for (std::size_t r = 0; r < rows; ++r) {
+            const T loss = xsoftmax::softmax_cross_entropy(std::span<const T>(&x[r * stride], n), classes[r],
+                                                           std::span(&row_gradient[r * output_stride], n),
+                                                           {.temperature = temperature});
+            same_losses = same_losses && same_value(losses[r], loss);
+        }
+        xsoftmax::cross_entropy_losses(in, classes, losses,
+                                       xsoftmax::matrix_view<T>(gradient.data(), rows, n, output_stride),
+                                       {.temperature = temperature});
+        for (std::size_t i = 0; i < gradient.size(); ++i)
+            same_losses = same_losses && same_value(gradient[i], row_gradient[i]);
+    }
+    CHECK(same_losses);
+
+    if (temperature > 0) {
+        std::vector<T> weights(n);
+        for (std::size_t k = 0; k < n; ++k) weights[k] = static_cast<T>(1 + k % 3) / 2;
+        const xsoftmax::batch_cross_entropy_options<T> options{
+            .temperature = temperature, .ignore_index = classes[rows / 2], .class_weights = weights, .z_loss = 0.01};
+        for (std::size_t r = 0; r < rows; ++r) {
+            const auto of_row = xsoftmax::matrix_view<T>(&row_gradient[r * output_stride], 1, n);
+            xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(&x[r * stride], 1, n),
+                                           std::span(&classes[r], 1), std::span(&sums[r], 1), of_row, options);
+        }
+        xsoftmax::cross_entropy_losses(in, classes, losses,
+                                       xsoftmax::matrix_view<T>(gradient.data(), rows, n, output_stride), options);
+        bool same_options = true;
+        for (std::size_t r = 0; r < rows; ++r) same_options = same_options && same_value(losses[r], sums[r]);
+        for (std::size_t k = 0; k < gradient.size(); ++k)
+            same_options = same_options && same_value(gradient[k], row_gradient[k]);
+        CHECK(same_options);
+        std::vector<T> over_logits = x;
+        xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(over_logits.data(), rows, n, stride), classes,
+                                       losses, xsoftmax::matrix_view<T>(over_logits.data(), rows, n, stride), options);
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t k = 0; k < n; ++k)
+                same_options = same_options && same_value(over_logits[r * stride + k], gradient[r * output_stride + k]);
+        CHECK(same_options);
+    }
+
+    // In place, and from the last row to the first.
+    std::vector<T> z = x;
+    const auto bottom = static_cast<std::ptrdiff_t>((rows - 1) * stride);
+    const xsoftmax::tensor_view<T, 2> upwards(z.data() + bottom, {rows, n}, {-static_cast<std::ptrdiff_t>(stride), 1});
+    xsoftmax::softmax(upwards, upwards, {.temperature = temperature});
+    xsoftmax::log_softmax(in, xsoftmax::matrix_view<T>(x.data(), rows, n, stride), {.temperature = temperature});
+    bool same = true;
+    for (std::size_t r = 0; r < rows; ++r) {
+        same = same && same_bits(&z[r * stride], &p_alone[r * output_stride], n);
+        same = same && same_bits(&x[r * stride], &y_alone[r * output_stride], n);
+        for (std::size_t i = n; i < stride; ++i)
+            same = same && x[r * stride + i] == mark<T> && z[r * stride + i] == mark<T>;
+    }
+    CHECK(same);
+}
+
 TEMPLATE_TEST_CASE("rows in bulk are bit for bit what they are alone", "[batches]", float, double)
 {
-    using T = TestType;
     std::uint64_t salt = 0;
     const double temperatures[] = {1, 0.3, 1, 2.5, 1, 0, 1, 1e-40};
     for (std::size_t n = 1; n <= 140; ++n)
         for (const std::size_t rows : {1u, 3u, 15u, 16u, 17u, 33u, 64u})
             for (const std::size_t gap : {0u, 3u}) {
-                // Even salts: all rows alike. Odd ones: some are odd, in every place of a group and in several at once.
                 const double temperature = temperatures[++salt / 2 % std::size(temperatures)];
-                const std::size_t stride = n + gap, output_stride = gap == 0 ? n : n + gap + rows % 4;
-                std::vector<T> x = logits::normal<T>(rows * stride, 3, salt);
-                if (salt / 2 % 2 == 1) {
-                    make_odd(&x[salt * 7 % rows * stride], n, salt);
-                    make_odd(&x[salt * 5 % rows * stride], n, salt / 13);
-                }
-                for (std::size_t r = 0; r < rows; ++r)
-                    for (std::size_t i = n; i < stride; ++i) x[r * stride + i] = mark<T>;
-                std::vector<T> p(rows * output_stride, mark<T>), y = p, p_alone = p, y_alone = p;
-                for (std::size_t r = 0; r < rows; ++r) {
-                    const std::span<const T> row(&x[r * stride], n);
-                    xsoftmax::softmax(row, std::span(&p_alone[r * output_stride], n), {.temperature = temperature});
-                    xsoftmax::log_softmax(row, std::span(&y_alone[r * output_stride], n), {.temperature = temperature});
-                }
-                const xsoftmax::matrix_view<const T> in(x.data(), rows, n, stride);
-                const xsoftmax::matrix_view<T> to_p(p.data(), rows, n, output_stride),
-                    to_y(y.data(), rows, n, output_stride);
-                xsoftmax::softmax(in, to_p, {.temperature = temperature});
-                xsoftmax::log_softmax(in, to_y, {.temperature = temperature});
-                INFO("seed " << logits::seed() << ", salt " << salt << ", " << rows << " rows of " << n << ", gap "
-                             << gap << ", temperature " << temperature);
-                // Gaps included.
-                CHECK(same_bits(p.data(), p_alone.data(), p.size()));
-                CHECK(same_bits(y.data(), y_alone.data(), y.size()));
-
-                // What is more than where it writes to: each row's class is another one.
-                const auto same_value = [](T a, T b) {
-                    return a == b || (a != a && b != b);
-                };
-                std::vector<T> sums(rows), losses(rows), gradient(rows * output_stride, mark<T>);
-                std::vector<T> row_gradient = gradient;
-                std::vector<int> classes(rows);
-                for (std::size_t r = 0; r < rows; ++r) classes[r] = static_cast<int>((salt + r * 7) % n);
-                xsoftmax::log_sum_exp(in, sums, {.temperature = temperature});
-                bool same_losses = true;
-                for (std::size_t r = 0; r < rows; ++r) {
-                    const std::span<const T> row(&x[r * stride], n);
-                    same_losses =
-                        same_losses && same_value(sums[r], xsoftmax::log_sum_exp(row, {.temperature = temperature}));
-                }
-                if (temperature > 0) {
-                    xsoftmax::cross_entropy_losses(in, classes, losses, {.temperature = temperature});
-                    for (std::size_t r = 0; r < rows; ++r) {
-                        const T loss = xsoftmax::softmax_cross_entropy(
-                            std::span<const T>(&x[r * stride], n), classes[r],
-                            std::span(&row_gradient[r * output_stride], n), {.temperature = temperature});
-                        same_losses = same_losses && same_value(losses[r], loss);
-                    }
-                    xsoftmax::cross_entropy_losses(in, classes, losses,
-                                                   xsoftmax::matrix_view<T>(gradient.data(), rows, n, output_stride),
-                                                   {.temperature = temperature});
-                    for (std::size_t i = 0; i < gradient.size(); ++i)
-                        same_losses = same_losses && same_value(gradient[i], row_gradient[i]);
-                }
-                CHECK(same_losses);
-
-                // In place, and from the last row to the first.
-                std::vector<T> z = x;
-                const auto bottom = static_cast<std::ptrdiff_t>((rows - 1) * stride);
-                const xsoftmax::tensor_view<T, 2> upwards(z.data() + bottom, {rows, n},
-                                                          {-static_cast<std::ptrdiff_t>(stride), 1});
-                xsoftmax::softmax(upwards, upwards, {.temperature = temperature});
-                xsoftmax::log_softmax(in, xsoftmax::matrix_view<T>(x.data(), rows, n, stride),
-                                      {.temperature = temperature});
-                bool same = true;
-                for (std::size_t r = 0; r < rows; ++r) {
-                    same = same && same_bits(&z[r * stride], &p_alone[r * output_stride], n);
-                    same = same && same_bits(&x[r * stride], &y_alone[r * output_stride], n);
-                    for (std::size_t i = n; i < stride; ++i)
-                        same = same && x[r * stride + i] == mark<T> && z[r * stride + i] == mark<T>;
-                }
-                CHECK(same);
+                check_rows_in_bulk<TestType>(rows, n, gap, temperature, salt);
             }
+    for (const std::size_t n : {200u, 399u, 400u, 513u, 1000u, 1111u, 4200u})
+        for (const std::size_t rows : {2u, 17u, 70u})
+            if (!logits::emulated || n < 1000) check_rows_in_bulk<TestType>(rows, n, rows % 4, 1, ++salt);
+}
+
+// Results beyond 12 MB are written past the caches; rows beyond 160 KB are not.
+TEMPLATE_TEST_CASE("rows that exceed the caches", "[batches][large]", float, double)
+{
+    constexpr std::size_t least = (std::size_t{13} << 20) / sizeof(TestType);
+    for (const std::size_t n : {300u, 1000u, 20000u, 45000u})
+        for (const std::uint64_t salt : {1u, 2u, 3u})
+            check_rows_in_bulk<TestType>(least / n, n, n % 7 * salt, 1, 100 * n + salt);
 }
 
 TEMPLATE_TEST_CASE("a group with each odd member in each place", "[batches]", float, double)

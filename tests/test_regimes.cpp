@@ -10,48 +10,157 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <span>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 namespace {
 
-using arch = xsoftmax::kernels::default_arch;
+namespace kernels = xsoftmax::kernels;
+using arch = kernels::default_arch;
+
+/// An operation at temperature 1 as the tests want it: `make` from a row and where its results go, the one number that it
+/// gives beside them, and what they should be.
+template <class T>
+struct softmax_of {
+    using element = T;
+    using operation = kernels::softmax_operation<T>;
+    static operation make(std::span<const T>, T* output) { return {output}; }
+    static double value(const operation&) { return 0; }
+    static long double expected(const oracle::row<T>& exact, std::size_t, std::size_t i) { return exact.softmax(i); }
+    static long double expected_value(const oracle::row<T>&, std::size_t) { return 0; }
+};
 
 template <class T>
-using operation = xsoftmax::kernels::softmax_operation<T>;
+struct log_softmax_of {
+    using element = T;
+    using operation = kernels::log_softmax_operation<T>;
+    static operation make(std::span<const T>, T* output) { return {output}; }
+    static double value(const operation&) { return 0; }
+    static long double expected(const oracle::row<T>& exact, std::size_t, std::size_t i)
+    {
+        return exact.log_softmax(i);
+    }
+    static long double expected_value(const oracle::row<T>&, std::size_t) { return 0; }
+};
+
+/// Relative to the maximum, so that nothing cancels.
+template <class T>
+struct log_sum_exp_of {
+    using element = T;
+    using operation = kernels::log_sum_exp_operation;
+    static operation make(std::span<const T>, T*) { return {}; }
+    static double value(const operation& done) { return done.result; }
+    static long double expected(const oracle::row<T>&, std::size_t, std::size_t) { return 0; }
+    static long double expected_value(const oracle::row<T>& exact, std::size_t) { return exact.log_sum_exp(); }
+};
+
+template <class T>
+struct loss_of {
+    using element = T;
+    using operation = kernels::index_loss_operation;
+    static operation make(std::span<const T> logits, T*) { return {{}, static_cast<double>(logits[target(logits)])}; }
+    static double value(const operation& done) { return done.loss; }
+    static long double expected(const oracle::row<T>&, std::size_t, std::size_t) { return 0; }
+    static long double expected_value(const oracle::row<T>& exact, std::size_t target)
+    {
+        return exact.cross_entropy(target);
+    }
+
+    /// The winner of every other length.
+    static std::size_t target(std::span<const T> logits)
+    {
+        return logits.size() % 2 == 0
+                   ? static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin())
+                   : logits.size() / 3;
+    }
+};
+
+template <class T>
+struct gradient_of {
+    using element = T;
+    using operation = kernels::index_gradient_operation<T>;
+    static operation make(std::span<const T> logits, T* output)
+    {
+        return {loss_of<T>::make(logits, output), output, loss_of<T>::target(logits)};
+    }
+    static double value(const operation& done) { return done.loss; }
+    static long double expected(const oracle::row<T>& exact, std::size_t target, std::size_t i)
+    {
+        return exact.cross_entropy_gradient(i, target);
+    }
+    static long double expected_value(const oracle::row<T>& exact, std::size_t target)
+    {
+        return exact.cross_entropy(target);
+    }
+};
 
 constexpr double bound = 3;
 
+/// What a row gets.
 template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b)
-{
-    return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
+struct outcome {
+    std::vector<T> elements;
+    double value;
 
-template <class T>
-std::vector<T> run(const char* name, const std::vector<T>& logits)
+    /// One NaN is as good as another.
+    friend bool same_bits(const outcome& a, const outcome& b)
+    {
+        const auto same = [](auto x, auto y) {
+            return std::memcmp(&x, &y, sizeof(x)) == 0 || (std::isnan(x) && std::isnan(y));
+        };
+        return std::equal(a.elements.begin(), a.elements.end(), b.elements.begin(), b.elements.end(), same) &&
+               same(a.value, b.value);
+    }
+};
+
+template <class Of>
+constexpr auto& row_regimes = kernels::row_regimes<arch, typename Of::operation, typename Of::element>;
+
+template <class Of, class T = typename Of::element>
+outcome<T> run_regime(const auto& regime, const std::vector<T>& logits, bool in_place = false)
 {
-    std::vector<T> result(logits.size());
-    operation<T> to{result.data()};
-    for (const auto& regime : xsoftmax::kernels::row_regimes<arch, operation<T>, T>)
-        if (std::string(regime.name) == name) regime.run(to, logits.data(), logits.size(), 1.0);
+    outcome<T> result{in_place ? logits : std::vector<T>(Of::operation::writes ? logits.size() : 0), 0};
+    auto operation = Of::make(logits, result.elements.data());
+    regime.run(operation, in_place ? result.elements.data() : logits.data(), logits.size(), 1.0);
+    result.value = Of::value(operation);
     return result;
 }
 
-template <class T>
-double largest_error(const std::vector<T>& logits, const T* result)
+template <class Of, class T = typename Of::element>
+outcome<T> run(const std::string& name, const std::vector<T>& logits)
+{
+    for (const auto& regime : row_regimes<Of>)
+        if (regime.name == name) return run_regime<Of>(regime, logits);
+    FAIL(name << " is not there");
+    return {};
+}
+
+template <class Of, class T = typename Of::element>
+double largest_error(const std::vector<T>& logits, const outcome<T>& result)
 {
     const oracle::row<T> exact(logits, 1.0);
-    double worst = 0;
-    for (std::size_t i = 0; i < logits.size(); ++i)
-        worst = std::max(worst, oracle::ulp_error(exact.softmax(i), result[i]));
+    const std::size_t target = loss_of<T>::target(logits);
+    // Where the maximum and the logarithm cancel, what was lost is the rounding of the larger one.
+    const long double value = Of::expected_value(exact, target);
+    double worst = oracle::ulp_error(
+        value, static_cast<T>(result.value),
+        std::is_same_v<Of, log_sum_exp_of<T>> ? std::max(std::abs(value), std::abs(exact.top())) : value);
+    for (std::size_t i = 0; i < result.elements.size(); ++i)
+        worst = std::max(worst, oracle::ulp_error(Of::expected(exact, target, i), result.elements[i]));
     return worst;
 }
 
-/// Lengths around every change of a sweep, and of blocks and runs of blocks within one.
+/// Lengths around every change of a sweep, and of blocks and runs of blocks within one; all short ones of softmax alone, since
+/// the sweeps are the same.
+template <class Of>
 std::vector<std::size_t> lengths()
 {
+    constexpr bool all_short = std::is_same_v<Of, softmax_of<typename Of::element>>;
     std::vector<std::size_t> all;
-    for (std::size_t n = 1; n <= 300; n += logits::next_length) all.push_back(n);
+    for (std::size_t n = 1; n <= 300; n += all_short ? logits::next_length : 7) all.push_back(n);
     for (const std::size_t n : {511u, 512u, 513u, 1000u, 1024u, 2047u, 4096u, 4100u, 8192u, 8500u, 20000u, 70001u})
         if (!logits::emulated || n < 1100) all.push_back(n);
     return all;
@@ -87,64 +196,96 @@ std::vector<std::vector<T>> adversarial_rows(std::size_t n)
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("every sweep for one row at every length it accepts", "[regimes]", float, double)
+TEMPLATE_TEST_CASE("every sweep for one row at every length it accepts", "[regimes]", softmax_of<float>,
+                   softmax_of<double>, log_softmax_of<float>, log_softmax_of<double>, log_sum_exp_of<float>,
+                   log_sum_exp_of<double>, loss_of<float>, loss_of<double>, gradient_of<float>, gradient_of<double>)
 {
-    using T = TestType;
-    for (const std::size_t n : lengths()) {
+    using T = typename TestType::element;
+    for (const std::size_t n : lengths<TestType>()) {
         for (const auto& distribution : logits::distributions<T>()) {
             const auto x = distribution.make(n, n);
-            const auto three = run("three_pass", x);
-            for (const auto& regime : xsoftmax::kernels::row_regimes<arch, operation<T>, T>) {
+            const auto three = run<TestType>("three_pass", x);
+            for (const auto& regime : row_regimes<TestType>) {
                 if (!regime.accepts(n, false)) continue;
                 INFO(regime.name << ", " << n << " elements, " << distribution.name << ", seed " << logits::seed());
-                const auto result = run(regime.name, x);
-                REQUIRE(largest_error(x, result.data()) <= bound);
+                const auto result = run_regime<TestType>(regime, x);
+                REQUIRE(largest_error<TestType>(x, result) <= bound);
                 if (std::string(regime.name) == "two_pass") REQUIRE(same_bits(result, three));
-                if (regime.accepts(n, true)) {
-                    auto in_place = x;
-                    operation<T> to{in_place.data()};
-                    regime.run(to, in_place.data(), n, 1.0);
-                    REQUIRE(same_bits(in_place, result));
-                }
+                if (TestType::operation::writes && regime.accepts(n, true))
+                    REQUIRE(same_bits(run_regime<TestType>(regime, x, true), result));
             }
         }
     }
 }
 
-TEMPLATE_TEST_CASE("guesses that are wrong", "[regimes]", float, double)
+TEMPLATE_TEST_CASE("guesses that are wrong", "[regimes]", softmax_of<float>, softmax_of<double>, log_softmax_of<float>,
+                   log_softmax_of<double>, log_sum_exp_of<float>, log_sum_exp_of<double>, loss_of<float>,
+                   loss_of<double>, gradient_of<float>, gradient_of<double>)
 {
-    using T = TestType;
+    using T = typename TestType::element;
     for (const std::size_t n : {64u, 65u, 128u, 129u, 300u, 1000u, 9000u})
         for (const auto& x : adversarial_rows<T>(n)) {
             INFO(n << " elements, seed " << logits::seed());
-            const auto three = run("three_pass", x);
-            REQUIRE(same_bits(run("two_pass", x), three));
-            REQUIRE(largest_error(x, three.data()) <= bound);
+            const auto three = run<TestType>("three_pass", x);
+            REQUIRE(same_bits(run<TestType>("two_pass", x), three));
+            REQUIRE(largest_error<TestType>(x, three) <= bound);
         }
 }
 
-TEMPLATE_TEST_CASE("NaN and infinity anywhere", "[regimes]", float, double)
+// The logarithm is then of what a difference leaves, or of the others added up again: where one becomes the other, and on
+// either side of it, as the lead grows.
+TEMPLATE_TEST_CASE("a winner that leads by any distance", "[regimes]", log_softmax_of<float>, log_softmax_of<double>,
+                   log_sum_exp_of<float>, log_sum_exp_of<double>, loss_of<float>, loss_of<double>, gradient_of<float>,
+                   gradient_of<double>)
 {
-    using T = TestType;
+    using T = typename TestType::element;
+    for (const std::size_t n : {150u, 500u, 4096u, 70000u}) {
+        if (logits::emulated && n > 1000) continue;
+        const auto background = logits::normal<T>(n, 1, n);
+        const double step = n > 5000 ? 9.3 : n > 1000 ? 2.9 : 0.41;
+        for (double lead = -2; lead < 100; lead += step)
+            for (const std::size_t at : {std::size_t{5}, n / 2, n - 1}) {
+                auto x = background;
+                x[at] = static_cast<T>(lead);
+                INFO(n << " elements, " << lead << " at " << at << ", seed " << logits::seed());
+                const auto three = run<TestType>("three_pass", x);
+                REQUIRE(same_bits(run<TestType>("two_pass", x), three));
+                REQUIRE(largest_error<TestType>(x, three) <= bound);
+            }
+    }
+}
+
+TEMPLATE_TEST_CASE("NaN and infinity anywhere", "[regimes]", softmax_of<float>, softmax_of<double>,
+                   log_softmax_of<float>, log_softmax_of<double>, log_sum_exp_of<float>, log_sum_exp_of<double>,
+                   loss_of<float>, loss_of<double>, gradient_of<float>, gradient_of<double>)
+{
+    using T = typename TestType::element;
     using limits = std::numeric_limits<T>;
     for (const std::size_t n : {64u, 129u, 300u, 1000u})
         for (const std::size_t at : {std::size_t{0}, std::size_t{63}, n / 2, n - 1})
             for (const T bad : {limits::quiet_NaN(), -limits::quiet_NaN(), limits::infinity()}) {
                 auto x = logits::normal<T>(n, 3, n);
                 x[at] = bad;
-                for (const auto& regime : xsoftmax::kernels::row_regimes<arch, operation<T>, T>) {
+                for (const auto& regime : row_regimes<TestType>) {
                     if (!regime.accepts(n, false)) continue;
                     INFO(regime.name << ", " << n << " elements, " << bad << " at " << at);
-                    const auto result = run(regime.name, x);
-                    CHECK(std::all_of(result.begin(), result.end(), [](T p) { return std::isnan(p); }));
+                    const auto result = run_regime<TestType>(regime, x);
+                    CHECK(
+                        std::all_of(result.elements.begin(), result.elements.end(), [](T p) { return std::isnan(p); }));
+                    if (std::is_same_v<TestType, log_sum_exp_of<T>> && std::isinf(bad))
+                        CHECK(result.value == static_cast<double>(bad));
+                    else if (!std::is_same_v<TestType, softmax_of<T>> && !std::is_same_v<TestType, log_softmax_of<T>>)
+                        CHECK(std::isnan(result.value));
                 }
             }
 }
 
-TEMPLATE_TEST_CASE("every sweep for many rows gives each what it gets alone", "[regimes]", float, double)
+// Those whose operations are where they write to.
+TEMPLATE_TEST_CASE("every sweep for many rows gives each what it gets alone", "[regimes]", softmax_of<float>,
+                   softmax_of<double>, log_softmax_of<float>, log_softmax_of<double>)
 {
-    using T = TestType;
-    for (const std::size_t n : lengths()) {
+    using T = typename TestType::element;
+    for (const std::size_t n : lengths<TestType>()) {
         if (n > 9000) continue;
         std::vector<std::vector<T>> rows = adversarial_rows<T>(n);
         for (std::uint64_t salt = 0; salt < 5; ++salt) rows.push_back(logits::normal<T>(n, 2, salt));
@@ -154,17 +295,17 @@ TEMPLATE_TEST_CASE("every sweep for many rows gives each what it gets alone", "[
             std::vector<T> in(rows.size() * stride, T(7));
             for (std::size_t r = 0; r < rows.size(); ++r)
                 std::copy(rows[r].begin(), rows[r].end(), in.begin() + static_cast<std::ptrdiff_t>(r * stride));
-            for (const auto& regime : xsoftmax::kernels::rows_regimes<arch, operation<T>, T>) {
+            for (const auto& regime : kernels::rows_regimes<arch, typename TestType::operation, T>) {
                 if (!regime.accepts(n)) continue;
                 std::vector<T> out(in.size(), T(-1));
                 const auto step = static_cast<std::ptrdiff_t>(stride);
                 regime.run({in.data(), step}, {out.data(), step}, rows.size(), n, 1.0);
                 for (std::size_t r = 0; r < rows.size(); ++r) {
                     INFO(regime.name << ", row " << r << " of " << n << " elements, seed " << logits::seed());
-                    const std::vector<T> alone =
-                        run(std::string(regime.name) == "short_rows" ? "short_row" : "three_pass", rows[r]);
-                    const std::vector<T> got(out.begin() + static_cast<std::ptrdiff_t>(r * stride),
-                                             out.begin() + static_cast<std::ptrdiff_t>(r * stride + n));
+                    const auto alone =
+                        run<TestType>(std::string(regime.name) == "short_rows" ? "short_row" : "three_pass", rows[r]);
+                    const auto begin = out.begin() + static_cast<std::ptrdiff_t>(r * stride);
+                    const outcome<T> got{std::vector<T>(begin, begin + static_cast<std::ptrdiff_t>(n)), 0};
                     REQUIRE(same_bits(got, alone));
                     for (std::size_t k = 0; k < padding; ++k) REQUIRE(out[r * stride + n + k] == T(-1));
                 }

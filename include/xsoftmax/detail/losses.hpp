@@ -181,7 +181,7 @@ public:
             ++counted;
             if (!options.class_weights.empty()) weights.add(classes_.weight(target(r)));
         }
-        few_are_ignored_ = rows - counted <= rows / 4;
+        ignored_ = rows - counted;
         total_weight_ =
             options.class_weights.empty() ? kernels::extended{static_cast<double>(counted), 0} : weights.unrounded();
     }
@@ -205,11 +205,13 @@ public:
         return classes_.size() != 0 && options_.label_smoothing == 0 && !rows_.is_masked();
     }
 
-    /// Are such rows worth computing together, the ignored ones too?
+    /// Are such rows worth computing together, the ignored ones too? Of short ones, if those are few.
     template <std::size_t Operands>
     [[nodiscard]] bool are_together(const row_layout<Operands>& layout) const
     {
-        return is_plain() && (!layout.is_contiguous() || (are_short_rows<T>(layout) && few_are_ignored_));
+        if (!is_plain()) return false;
+        if (!layout.is_contiguous()) return true;
+        return layout.rows() > 1 && ignored_ <= (are_short_rows<T>(layout) ? layout.rows() / 4 : 0);
     }
 
     /// What to do with row r, one element of which is `step` from the next. For an ignored row of no account.
@@ -292,7 +294,7 @@ private:
     class_shares<T> classes_;
     loss_rows<T> rows_;
     kernels::extended total_weight_;
-    bool few_are_ignored_;
+    std::size_t ignored_;
 };
 
 /// Targets that are probabilities, one row of them for each row of logits.

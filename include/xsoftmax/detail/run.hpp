@@ -112,17 +112,18 @@ void run_rows_of_share(const row_layout<Operands>& layout, rows_share share, con
     run_together<Writes>(layout, share, data, make, done, take, row);
 }
 
-/// The same of operations that are more than where they write to, on contiguous short rows too.
+/// The same of operations that are more than where they write to, on contiguous rows together too.
 template <bool Writes, class T, std::size_t Operands, class Make, class Done>
 void run_operations_of_share(const row_layout<Operands>& layout, rows_share share, const pointers<T, Operands>& data,
                              double temperature, const Make& make, const Done& done)
 {
     using operation_type = std::remove_cvref_t<decltype(make(data, layout.step, std::size_t{}))>;
-    if (!are_short_rows<T>(layout)) return run_rows_of_share<Writes>(layout, share, data, temperature, make, done);
+    if (!layout.is_contiguous() || layout.length == 0)
+        return run_rows_of_share<Writes>(layout, share, data, temperature, make, done);
     const auto take = [&](operation_type* operations, const pointers<T, Operands>& at, std::size_t count) {
         call<kernels::operations_entry<operation_type, T>>(
             operations, kernels::rows_apart<const T>{at[0], layout.innermost().strides[0]}, count, layout.length,
-            temperature);
+            temperature, layout.rows());
         return kernels::taken_rows{count, 0};
     };
     run_together<Writes>(layout, share, data, make, done, take, [](const auto&, std::size_t) {});

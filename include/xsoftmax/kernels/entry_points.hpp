@@ -45,17 +45,17 @@ struct rows_entry {
     }
 };
 
-/// operations[r] on row r of rows of n ≥ 1 contiguous elements.
+/// operations[r] on row r of rows of n ≥ 1 contiguous elements, a share of `all_rows`.
 template <class Operation, class T>
 struct operations_entry {
     using function = void(Operation* operations, rows_apart<const T> logits, std::size_t rows, std::size_t n,
-                          double temperature);
+                          double temperature, std::size_t all_rows);
 
     template <class Arch>
     XSOFTMAX_ALWAYS_INLINE static void run(Operation* operations, rows_apart<const T> logits, std::size_t rows,
-                                           std::size_t n, double temperature)
+                                           std::size_t n, double temperature, std::size_t all_rows)
     {
-        run_operations<Arch>(operations, logits, rows, n, temperature);
+        run_operations<Arch>(operations, logits, rows, n, temperature, all_rows);
     }
 };
 

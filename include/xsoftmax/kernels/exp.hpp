@@ -421,6 +421,12 @@ public:
     {
     }
 
+    /// What is relative to a guess, now that the maximum is known.
+    XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const near_maximum& guess)
+        : value_(maximum), maximum_(maximum), scale_(guess.scale_), cutoff_(guess.cutoff_), offset_(guess.offset_)
+    {
+    }
+
     XSOFTMAX_ALWAYS_INLINE B cutoff() const { return cutoff_; }
     XSOFTMAX_ALWAYS_INLINE B offset() const { return offset_; }
 
@@ -480,6 +486,21 @@ private:
     const scale_for<B>& scale_;
     B cutoff_;
     B offset_ = B(T(0));  // exponent_base − n'
+};
+
+/// The same where the maximum is not known in advance, or not made use of: no element can be compared with it.
+template <class B>
+class near_guess : public near_maximum<B> {
+public:
+    using near_maximum<B>::near_maximum;
+    mask_of<B> is_maximum(B) const = delete;
+};
+
+/// Can elements be compared with such a maximum?
+template <class Maximum, class B>
+inline constexpr bool knows_winners = requires(const Maximum& maximum, B x)
+{
+    maximum.is_maximum(x);
 };
 
 /// Exponentials relative to any other maximum, and at any temperature: x − maximum is exact for each x that matters, since

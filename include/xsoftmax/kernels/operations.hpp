@@ -14,7 +14,8 @@
 ///     add_up(x, e, max, window, terms)   the terms of one vector: logits x, exponentials e = 2^stored_exponent·exp(…)
 ///     kept(x, e, max)       what the writing sweep wants to know of an exponential
 ///     any_reference         may exponentials be relative to any reference near the maximum, which need then not be known
-///                           in advance?
+///                           in advance? add_up is then not to ask whether x is the maximum, where that is not known
+///                           (knows_winners), and the winner is taken from the first sum afterwards (split_off_winner)
 ///     finish<C>(totals, max)    from row_totals to the row's coefficients, which writing needs, if it writes
 ///     writer<B>(coefficients, max)    from those, as batches, to result(value, window) for each vector, value being
 ///                           kept(…), or x
@@ -53,11 +54,14 @@ struct split_sum {
     D winners;  ///< how many logits equal the maximum
     D own;      ///< the exponential of the maximum, with the digits that rounding took
 
-    /// The terms of `others`.
+    /// The terms of `others`; of all where the winners are not known.
     template <class B, class Maximum>
     XSOFTMAX_ALWAYS_INLINE static B term(B x, B e, const Maximum& maximum)
     {
-        return zero_where(maximum.is_maximum(x), e);
+        if constexpr (knows_winners<Maximum, B>)
+            return zero_where(maximum.is_maximum(x), e);
+        else
+            return e;
     }
 
     /// Σ exponentials.
@@ -245,7 +249,7 @@ struct log_softmax_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
-    static constexpr bool any_reference = false;
+    static constexpr bool any_reference = true;
     static constexpr bool takes_two_parts = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = true;
@@ -295,7 +299,7 @@ struct log_sum_exp_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
-    static constexpr bool any_reference = false;
+    static constexpr bool any_reference = true;
     static constexpr bool takes_two_parts = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
@@ -359,7 +363,7 @@ struct index_loss_operation {
     static constexpr std::size_t sums = 1;
     static constexpr std::size_t exponential_sums = 1;
     static constexpr bool counts_winners = true;
-    static constexpr bool any_reference = false;
+    static constexpr bool any_reference = true;
     static constexpr bool takes_two_parts = false;
     static constexpr bool uses_exponentials = false;
     static constexpr bool writes = false;
@@ -448,6 +452,13 @@ struct index_gradient_operation : index_loss_operation {
     {
         output[static_cast<std::ptrdiff_t>(target) * step] = target_gradient;
     }
+};
+
+/// Has an element of the row, the target, another result than what the writer gives?
+template <class Operation>
+inline constexpr bool has_own_element = requires(const Operation& operation)
+{
+    operation.target_gradient;
 };
 
 /// Loss of target probabilities t: Σ t·(maximum − x)/T + (Σ t)·log Σ exp((x − maximum)/T). A target of 0 adds 0, whatever

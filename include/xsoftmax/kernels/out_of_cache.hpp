@@ -2,7 +2,7 @@
 
 /// Many rows whose results do not stay in a cache: each line of the output is written once, past the caches (streaming
 /// stores), and not read before. Until a row's sum is known its exponentials wait in a scratch row, which does stay in one.
-/// For operations that take any reference near the maximum, not in place.
+/// For operations that take any reference near the maximum, not in place. What is made of logits (log_softmax) does not wait.
 ///
 /// Computing the exponentials of longer rows a second time instead of keeping them is no faster than two_pass: 0.33 to 0.42
 /// against 0.32 to 0.37 ns an element of a row of 2^24 on a Zen 5 core.
@@ -22,22 +22,6 @@
 
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
-
-/// What the caches read and write at once.
-inline constexpr std::size_t line_bytes = 64;
-
-/// How far ahead of the exponentials their logits are asked for. The processor's own prefetching stops at the end of a page,
-/// and a row of a page is then slower than three sweeps are. Rows of 32000 are a seventh slower at 2 KB, and rows of 1000 to
-/// 4096 by 2 to 6 % at 4 KB.
-inline constexpr std::size_t prefetch_bytes = 8192;
-
-template <class B>
-XSOFTMAX_ALWAYS_INLINE void prefetch_block_ahead(const value_of<B>* logits)
-{
-    constexpr std::size_t line = line_bytes / sizeof(value_of<B>), ahead = prefetch_bytes / sizeof(value_of<B>);
-    XSOFTMAX_UNROLL
-    for (std::size_t k = 0; k < block_size * B::size; k += line) prefetch(logits + ahead + k);
-}
 
 /// Stores the results of one row after another past the caches, a line at a time.
 ///
@@ -164,18 +148,16 @@ struct waiting_in_scratch {
 
     XSOFTMAX_ALWAYS_INLINE T* place(std::size_t r, T*) const { return scratch[r % 2]; }
 
-    XSOFTMAX_ALWAYS_INLINE void begin_block(const T* logits) const { prefetch_block_ahead<B>(logits); }
-
     XSOFTMAX_ALWAYS_INLINE void store_end(T* exponentials, std::size_t n, B end) const
     {
         store_whole(exponentials + n / B::size * B::size, end);
     }
 
     /// Windows are not where they were when exponentials were stored: they begin where the output's lines do.
-    template <class Window>
-    XSOFTMAX_ALWAYS_INLINE B exponentials_at(const waiting_row<B>& row, Window window) const
+    template <class Operation, class Window>
+    XSOFTMAX_ALWAYS_INLINE B exponentials_at(const waiting_row<B, Operation>& row, Window window) const
     {
-        return load_whole<B>(row.exponentials + window.at);
+        return load_whole<B>(row.kept + window.at);
     }
 };
 
@@ -188,8 +170,8 @@ XSOFTMAX_NEVER_INLINE void rows_by_scratch(std::size_t rows, std::size_t n, doub
     using B = xsimd::batch<T, Arch>;
     const scratch_rows<B> scratch(n);
     if (!scratch) [[unlikely]]
-        return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations);
-    overlap_rows<Arch, T>(waiting_in_scratch<B>{scratch}, rows, n, temperature, logits, operations);
+        return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, true);
+    overlap_rows<Arch, T>(waiting_in_scratch<B>{scratch}, rows, n, temperature, logits, operations, true);
     end_of_stores_past_caches<Arch>();
 }
 

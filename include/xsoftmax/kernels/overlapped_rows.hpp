@@ -63,16 +63,19 @@ private:
     std::size_t written_ = 0;
 };
 
-/// A row whose exponentials have been stored, and whose results have not.
-template <class B>
+/// A row whose totals are known, and whose results are not yet written.
+template <class B, class Operation>
 struct waiting_row {
     using T = value_of<B>;
 
     bool is_there = false;
     T* output = nullptr;
-    const T* exponentials = nullptr;
-    B end = B(T(0));  ///< those of the ragged end
-    coefficients<T, 2> row_coefficients = {};
+    const T* kept = nullptr;  ///< its exponentials, or its logits if those are what the operation makes results of
+    B end = B(T(0));          ///< those of the ragged end
+    coefficients<T, coefficients_count<Operation, T>> row_coefficients = {};
+    T maximum = 0;
+    std::size_t own_element = 0;  ///< where has_own_element
+    T own_result = 0;
     bool exceeds_one = false;
 };
 
@@ -89,28 +92,27 @@ struct waiting_in_output {
     /// Where those of row r wait.
     XSOFTMAX_ALWAYS_INLINE T* place(std::size_t, T* output) const { return output; }
 
-    /// Called before each block of a row's exponentials, and when all are stored but the end.
-    XSOFTMAX_ALWAYS_INLINE void begin_block(const T*) const {}
+    /// Called when all of a row's exponentials are stored but the end.
     XSOFTMAX_ALWAYS_INLINE void store_end(T*, std::size_t, B) const {}
 
     /// The exponentials of a window of a row that waits.
-    template <class Window>
-    XSOFTMAX_ALWAYS_INLINE B exponentials_at(const waiting_row<B>& row, Window window) const
+    template <class Operation, class Window>
+    XSOFTMAX_ALWAYS_INLINE B exponentials_at(const waiting_row<B, Operation>& row, Window window) const
     {
         if constexpr (std::is_same_v<Window, part_window<B>>)
             return row.end;
         else
-            return load_whole<B>(row.exponentials + window.at);
+            return load_whole<B>(row.kept + window.at);
     }
 };
 
-/// Rows of at least guess_elements, not in place, at an ordinary temperature. logits(r) and operations(r) are row r's.
+/// Rows of at least guess_elements whose logits are kept, at an ordinary temperature. logits(r) and operations(r) are row r's.
 ///
 /// What is a chain of waits (sums on their way across lanes, a division: 100 cycles) is cut into pieces with work between
 /// them, since a processor looks no more than about 400 instructions ahead.
 template <class Arch, class T, class Waiting, class Logits, class Operations>
 XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t rows, std::size_t n, double temperature,
-                                         const Logits& logits, const Operations& operations)
+                                         const Logits& logits, const Operations& operations, bool prefetches)
 {
     using B = xsimd::batch<T, Arch>;
     using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
@@ -118,14 +120,24 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
     const std::size_t in_blocks = n - n % block;
     const auto scale = scale_for<B>::make(temperature, 1);
     largest_trees<B> trees(n);
-    waiting_row<B> before;
+    waiting_row<B, operation_type> before;
     typename Waiting::writer writer;
     T guess = guess_at_maximum<B>(logits(0));
     for (std::size_t r = 0; r < rows || before.is_there; ++r) {
         const auto result = operation_type::template writer<B>(in_all_lanes<B>(before.row_coefficients),
-                                                               near_maximum<B>(T(0), T(0), T(0), scale));
+                                                               near_maximum<B>(before.maximum, T(0), T(0), scale));
         const auto result_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            return result(waiting.exponentials_at(before, window), window);
+            const B kept = [&]() XSOFTMAX_INLINE_LAMBDA {
+                if constexpr (operation_type::uses_exponentials)
+                    return waiting.exponentials_at(before, window);
+                else
+                    return window.load_from(before.kept, -infinity<T>);
+            }();
+            const B results = result(kept, window);
+            if constexpr (has_own_element<operation_type>)
+                if (before.own_element - window.at < B::size) [[unlikely]]
+                    return with_lane(results, before.own_element - window.at, before.own_result);
+            return results;
         };
         const auto finish_before = [&]() XSOFTMAX_INLINE_LAMBDA {
             writer.rest(result_at);
@@ -140,19 +152,15 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
             before.is_there = false;
         }
         else {
-            const operation_type operation = operations(r);
+            auto&& operation = operations(r);
             T* const exponentials = waiting.place(r, operation.output);
-            guessed_row<B, operation_type> row(operation, logits(r), exponentials, guess, scale, trees);
+            guessed_row<B, operation_type> row(operation, logits(r), exponentials, guess, scale, trees, prefetches);
             auto& sweep = row.sweep();
             const auto sweep_blocks = [&](auto in_trees) XSOFTMAX_INLINE_LAMBDA {
-                const auto sweep_block = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-                    waiting.begin_block(logits(r) + i);
-                    sweep.template block<in_trees>(i);
-                };
                 std::size_t i = 0;
-                for (; i < in_blocks && (i < behind || !before.is_there); i += block) sweep_block(i);
+                for (; i < in_blocks && (i < behind || !before.is_there); i += block) sweep.template block<in_trees>(i);
                 for (; i < in_blocks; i += block) {
-                    sweep_block(i);
+                    sweep.template block<in_trees>(i);
                     writer.block(result_at);
                 }
             };
@@ -164,23 +172,34 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
             std::size_t i = in_blocks;
             for (; n - i >= B::size; i += B::size) sweep.single(whole_window<B>{i});
             if (i != n) sweep.single(part_window<B>{i, n - i});
-            waiting.store_end(exponentials, n, row.end());
+            if constexpr (operation_type::uses_exponentials) waiting.store_end(exponentials, n, row.end());
             row.add_up();
             if (r + 1 < rows) guess = guess_at_maximum<B>(logits(r + 1));
             finish_before();
             before.is_there = row.is_good();
             if (before.is_there) [[likely]] {
                 before.output = operation.output;
-                before.exponentials = exponentials;
+                before.kept = operation_type::uses_exponentials ? exponentials : logits(r);
                 before.end = row.end();
-                // In short rows a heavy element is so common that the answer would be mispredicted, and undo what has been
-                // begun of the next row.
-                before.row_coefficients = trees.are_used() ? row.finish() : row.template finish<false>();
-                before.exceeds_one = row.exceeds_one();
+                if constexpr (operation_type::counts_winners) {
+                    const auto maximum = row.maximum();
+                    before.maximum = static_cast<T>(maximum.value());
+                    before.row_coefficients = operation.template finish<T>(row.totals(n), maximum);
+                    if constexpr (has_own_element<operation_type>) {
+                        before.own_element = operation.target;
+                        before.own_result = operation.target_gradient;
+                    }
+                }
+                else {
+                    // In short rows a heavy element is so common that the answer would be mispredicted, and undo what has
+                    // been begun of the next row.
+                    before.row_coefficients = trees.are_used() ? row.finish() : row.template finish<false>();
+                    before.exceeds_one = row.exceeds_one();
+                }
             }
         }
         if (!before.is_there && r < rows) [[unlikely]] {
-            operation_type again = operations(r);
+            auto&& again = operations(r);
             three_pass<Arch>(again, logits(r), n, temperature);
             if (r + 1 < rows) guess = guess_at_maximum<B>(logits(r + 1));
         }
@@ -188,12 +207,13 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
     writer.flush();
 }
 
-/// The same where the output is in a cache.
+/// The same where the exponentials wait in the output.
 template <class Arch, class T, class Logits, class Operations>
 XSOFTMAX_NEVER_INLINE void overlapped_rows(std::size_t rows, std::size_t n, double temperature, const Logits& logits,
-                                           const Operations& operations)
+                                           const Operations& operations, bool prefetches)
 {
-    overlap_rows<Arch, T>(waiting_in_output<xsimd::batch<T, Arch>>{}, rows, n, temperature, logits, operations);
+    overlap_rows<Arch, T>(waiting_in_output<xsimd::batch<T, Arch>>{}, rows, n, temperature, logits, operations,
+                          prefetches);
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -5,7 +5,9 @@
 ///     temperature        row                                 sweep                 computed in
 ///     2^-30 … 2^30 (1)   up to 8 (2) vectors                 short_row             the row's type
 ///     2^-30 … 2^30 (1)   of two_pass_elements and more, of   two_pass              the row's type
-///                        softmax, not in place
+///                        all but target probabilities; not
+///                        where exponentials are stored over
+///                        the logits
 ///     2^-30 … 2^30 (1)   any other                           three_pass            the row's type
 ///     0                  any                                 zero_temperature      the row's type
 ///     any other          any                                 three_pass_in_double  double
@@ -21,7 +23,8 @@
 ///                         log_softmax, log_sum_exp and losses of
 ///                         classes
 ///     contiguous          longer, from guess_elements on, of          overlapped_rows
-///                         softmax, not in place
+///                         softmax, log_softmax and gradients of
+///                         classes, as for two_pass
 ///     contiguous          such, up to scratch_row_bytes, where        rows_by_scratch
 ///                         results exceed out_of_cache_bytes
 ///     apart               neighbours are contiguous                   inner_axis: a row in each lane
@@ -61,17 +64,33 @@ inline constexpr std::size_t two_pass_elements = 400;
 /// Results of this size do not stay in a cache: at 16 MB rows_by_scratch takes 0.7 of overlapped_rows' time, at 8 MB the same.
 inline constexpr std::size_t out_of_cache_bytes = std::size_t{12} << 20;
 
-/// A row of n ≥ 1 contiguous elements.
+/// Are this many rows of n ≥ 1 elements so large?
+template <class T>
+XSOFTMAX_ALWAYS_INLINE bool are_out_of_cache(std::size_t rows, std::size_t n)
+{
+    return rows >= out_of_cache_bytes / sizeof(T) / n;
+}
+
+/// Are rows of n elements, whose logits are kept, written while the next is read? A row is to get the same bits as alone.
 template <class Arch, class Operation, class T>
-XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::size_t n, double temperature)
+XSOFTMAX_ALWAYS_INLINE bool are_overlapped(std::size_t n, double temperature)
+{
+    return n > short_row_vectors<Operation> * xsimd::batch<T, Arch>::size && n >= guess_elements &&
+           is_ordinary<T>(temperature);
+}
+
+/// A row of n ≥ 1 contiguous elements. With `prefetches`, what lies behind it is about to be read.
+template <class Arch, class Operation, class T>
+XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::size_t n, double temperature,
+                                    bool prefetches = false)
 {
     if (temperature != 1 && !is_ordinary<T>(temperature)) [[unlikely]]
         return run_unusual_row<Arch>(operation, logits, n, temperature);
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation> * vector) return short_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
-        if (operation.output != logits && n >= two_pass_elements)
-            return two_pass<Arch>(operation, logits, n, temperature);
+        if (n >= two_pass_elements && keeps_logits(operation, logits))
+            return two_pass<Arch>(operation, logits, n, temperature, prefetches);
     three_pass<Arch>(operation, logits, n, temperature);
 }
 
@@ -99,15 +118,16 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
 {
     const operations_apart<Operation, T> operations{outputs};
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
+    const bool out_of_cache = are_out_of_cache<T>(all_rows, n);
     std::size_t r = 0;
     if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
     else if constexpr (Operation::any_reference)
-        if (is_ordinary<T>(temperature) && outputs.first != logits.first && n > short_row_vectors<Operation> * vector &&
-            n >= guess_elements) {
-            if (n <= scratch_row_bytes / sizeof(T) && all_rows >= out_of_cache_bytes / sizeof(T) / n)
+        if (are_overlapped<Arch, Operation, T>(n, temperature) && keeps_logits(operations(0), logits.first)) {
+            // Lines past the caches that have just been read are waited for.
+            if (out_of_cache && outputs.first != logits.first && n <= scratch_row_bytes / sizeof(T))
                 return rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
-            return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations);
+            return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, out_of_cache);
         }
     for (; r < rows; ++r) {
         Operation operation = operations(r);
@@ -115,15 +135,24 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     }
 }
 
-/// operations[r] on row r of rows of n ≥ 1 contiguous elements.
+/// operations[r] on row r of rows of n ≥ 1 contiguous elements: a share of all_rows.
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE void run_operations(Operation* operations, rows_apart<const T> logits, std::size_t rows,
-                                           std::size_t n, double temperature)
+                                           std::size_t n, double temperature, std::size_t all_rows)
 {
+    constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
+    const bool out_of_cache = are_out_of_cache<T>(all_rows, n);
     std::size_t r = 0;
-    if (n <= short_rows_vectors<Operation> * xsimd::batch<T, Arch>::size && is_ordinary<T>(temperature))
+    if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations});
-    for (; r < rows; ++r) run_row<Arch>(operations[r], logits(r), n, temperature);
+    else if constexpr (Operation::any_reference && Operation::writes)
+        if (are_overlapped<Arch, Operation, T>(n, temperature) && keeps_logits(operations[0], logits.first)) {
+            const operations_of_rows<Operation> each{operations};
+            if (out_of_cache && n <= scratch_row_bytes / sizeof(T))
+                return rows_by_scratch<Arch, T>(rows, n, temperature, logits, each);
+            return overlapped_rows<Arch, T>(rows, n, temperature, logits, each, out_of_cache);
+        }
+    for (; r < rows; ++r) run_row<Arch>(operations[r], logits(r), n, temperature, out_of_cache);
 }
 
 // ---- Each by name, for tests and benchmarks -----------------------------------------------------------------------------
@@ -143,7 +172,9 @@ inline constexpr row_regime<Operation, T> row_regimes[] = {
          short_row<Arch>(operation, logits, n, temperature);
      }},
     {"two_pass",
-     [](std::size_t n, bool in_place) { return Operation::any_reference && n >= guess_elements && !in_place; },
+     [](std::size_t n, bool in_place) {
+         return Operation::any_reference && n >= guess_elements && !(Operation::uses_exponentials && in_place);
+     },
      [](Operation& operation, const T* logits, std::size_t n, double temperature) {
          if constexpr (Operation::any_reference) two_pass<Arch>(operation, logits, n, temperature);
      }},
@@ -179,7 +210,7 @@ inline constexpr rows_regime<Operation, T> rows_regimes[] = {
      }},
     {"overlapped_rows", [](std::size_t n) { return n >= guess_elements; },
      [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
-         overlapped_rows<Arch, T>(rows, n, temperature, logits, operations_apart<Operation, T>{outputs});
+         overlapped_rows<Arch, T>(rows, n, temperature, logits, operations_apart<Operation, T>{outputs}, false);
      }},
     {"rows_by_scratch", [](std::size_t n) { return n >= guess_elements && n <= scratch_row_bytes / sizeof(T); },
      [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {

@@ -19,7 +19,7 @@ inline namespace XSOFTMAX_TARGET {
 
 /// Longest row in vectors. Beyond, a row has enough work of its own to hide its reductions behind.
 template <class Operation>
-inline constexpr std::size_t short_rows_vectors = Operation::any_reference ? 8 : 4;
+inline constexpr std::size_t short_rows_vectors = Operation::counts_winners ? 4 : 8;
 
 /// B::size rows of `Vectors` vectors, between reading and writing, for operations that keep one sum.
 template <std::size_t Vectors, class B, class Operation>

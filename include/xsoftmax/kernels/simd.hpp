@@ -552,6 +552,16 @@ XSOFTMAX_ALWAYS_INLINE B load_part(const Stored* from, std::size_t count, value_
     }
 }
 
+/// x with another number in lane k.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B with_lane(B x, std::size_t k, value_of<B> number)
+{
+    alignas(B) value_of<B> lanes[B::size];
+    x.store_aligned(lanes);
+    lanes[k] = number;
+    return B::load_aligned(lanes);
+}
+
 /// Writes the first `count` ≤ B::size lanes, and no other memory. The half is kept in a register since g++ 12 makes of the
 /// cast and the store a masked vextractf64x4, which faults on lanes that it does not write.
 template <class B, class Stored>

@@ -1,11 +1,11 @@
 #pragma once
 
 /// Rows relative to a guess at their maximum: the exponentials, their sum and the maximum in one sweep, the results in
-/// another. For operations that take any reference near the maximum (any_reference).
+/// another, if there are any. For operations that take any reference near the maximum (any_reference).
 ///
 /// The guess is the largest of the first elements. References are powers of two, so it changes no bit of the results; where
 /// it was too far off, which is known when the sweep has seen all, the row is done again relative to its maximum. So the
-/// logits must still be there: not in place.
+/// logits must still be there: exponentials must not be stored over them.
 
 #include "compiler.hpp"
 #include "exp.hpp"
@@ -35,15 +35,15 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> guess_at_maximum(const value_of<B>* logits)
 template <class B, class Operation>
 class guessed_row {
     using T = value_of<B>;
-    using sweep_type = exponential_sweep<B, true, true, Operation, T, near_maximum<B>>;
+    using sweep_type = exponential_sweep<B, Operation::uses_exponentials, true, Operation, T, near_guess<B>>;
 
 public:
     XSOFTMAX_ALWAYS_INLINE guessed_row(const Operation& operation, const T* logits, T* to, T guess,
-                                       const scale_for<B>& scale, largest_trees<B>& trees)
+                                       const scale_for<B>& scale, largest_trees<B>& trees, bool prefetches)
         : operation_(operation),
           guess_(guess),
           trees_(trees),
-          sweep_(operation, logits, to, near_maximum<B>(guess, scale), &trees)
+          sweep_(operation, logits, to, near_guess<B>(guess, scale), &trees, prefetches)
     {
     }
 
@@ -58,12 +58,20 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE bool is_good() const { return reference().scale().is_good_guess(guess_, top_); }
 
-    /// The sum's reciprocal. `Asks` is as for mend().
+    /// What an operation that divides by the sum needs to write. `Asks` is as for mend().
     template <bool Asks = true>
     XSOFTMAX_ALWAYS_INLINE coefficients<T, 2> finish()
     {
         exceeds_one_ = mend<B, Asks>(totals_, top_, reference(), trees_, sweep_.exponentials());
         return operation_.template finish<T>(totals_, reference());
+    }
+
+    /// The totals of an operation that takes a logarithm. The row has n elements.
+    XSOFTMAX_ALWAYS_INLINE const row_totals<T, 1>& totals(std::size_t n)
+    {
+        split_off_winner<B, Operation::uses_exponentials>(totals_, n, top_, reference(), trees_, sweep_.exponentials(),
+                                                          end());
+        return totals_;
     }
 
     /// After finish(): may a result be above 1?
@@ -76,7 +84,10 @@ public:
     }
 
     XSOFTMAX_ALWAYS_INLINE B end() const { return sweep_.end(); }
-    XSOFTMAX_ALWAYS_INLINE const near_maximum<B>& reference() const { return sweep_.reference(); }
+    XSOFTMAX_ALWAYS_INLINE const near_guess<B>& reference() const { return sweep_.reference(); }
+
+    /// After add_up(): the same, and the maximum.
+    XSOFTMAX_ALWAYS_INLINE near_guess<B> maximum() const { return {top_, reference()}; }
 
 private:
     const Operation& operation_;
@@ -88,9 +99,36 @@ private:
     bool exceeds_one_ = false;
 };
 
-/// A row of at least guess_elements, not in place, at an ordinary temperature.
+/// Are the logits still there after the exponentials?
+template <class Operation, class T>
+XSOFTMAX_ALWAYS_INLINE bool keeps_logits(const Operation& operation, const T* logits)
+{
+    if constexpr (Operation::uses_exponentials)
+        return operation.output != logits;
+    else
+        return true;
+}
+
+/// The row's results, of what it kept.
+template <class B, class Operation, class T, class Coefficients, class Maximum>
+XSOFTMAX_ALWAYS_INLINE void write_guessed_row(const Operation& operation, const guessed_row<B, Operation>& row,
+                                              const T* logits, std::size_t n, const Coefficients& row_coefficients,
+                                              const Maximum& maximum)
+{
+    const auto kept = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        if constexpr (Operation::uses_exponentials)
+            return row.kept(window);
+        else
+            return window.load_from(logits, -infinity<T>);
+    };
+    write_results<B>(operation.output, n, kept,
+                     operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum));
+}
+
+/// A row of at least guess_elements whose logits are kept, at an ordinary temperature.
 template <class Arch, class Operation, class T>
-XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::size_t n, double temperature)
+XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::size_t n, double temperature,
+                                    bool prefetches = false)
 {
     using B = xsimd::batch<T, Arch>;
     const auto scale = scale_for<B>::make(temperature, 1);
@@ -98,17 +136,26 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
     if (!scale.is_near(guess)) [[unlikely]]
         return three_pass<Arch>(operation, logits, n, temperature);
     largest_trees<B> trees(n);
-    guessed_row<B, Operation> row(operation, logits, operation.output, guess, scale, trees);
+    T* to = nullptr;
+    if constexpr (Operation::uses_exponentials) to = operation.output;
+    guessed_row<B, Operation> row(operation, logits, to, guess, scale, trees, prefetches);
     row.sweep().row(n);
     row.add_up();
     if (!row.is_good()) [[unlikely]]
         return three_pass<Arch>(operation, logits, n, temperature);
-    const auto row_coefficients = row.finish();
-    write_results<B>(
-        operation.output, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { return row.kept(window); },
-        operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.reference()));
-    if (row.exceeds_one()) [[unlikely]]
-        bound_by_one<B>(operation.output, n);
+    if constexpr (!Operation::counts_winners) {
+        write_guessed_row<B>(operation, row, logits, n, row.finish(), row.reference());
+        if (row.exceeds_one()) [[unlikely]]
+            bound_by_one<B>(operation.output, n);
+    }
+    else {
+        const near_guess<B> maximum = row.maximum();
+        if constexpr (Operation::writes)
+            write_guessed_row<B>(operation, row, logits, n, operation.template finish<T>(row.totals(n), maximum),
+                                 maximum);
+        else
+            operation.template finish<T>(row.totals(n), maximum);
+    }
     operation.complete();
 }
 
