@@ -10,6 +10,8 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <numeric>
 #include <string>
 
@@ -156,6 +158,64 @@ TEMPLATE_TEST_CASE("backward passes of a row are those of a view of one row", "[
         xsoftmax::log_softmax_backward(view(y), view(upstream), view(of_view));
         CHECK(row == of_view);
     }
+}
+
+// Groups of short rows among them, and rows that are odd in any place of a group.
+TEMPLATE_TEST_CASE("backward passes of rows in bulk are bit for bit those of each alone", "[backward]", float, double)
+{
+    using T = TestType;
+    const auto same = [](T a, T b) {
+        return std::memcmp(&a, &b, sizeof(T)) == 0 || (std::isnan(a) && std::isnan(b));
+    };
+    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+    const double temperatures[] = {1, 0.3, 1, 2.5, 1e-3, 1e40};
+    std::uint64_t salt = 0;
+    for (std::size_t n = 1; n <= 80; n += logits::next_length)
+        for (const std::size_t rows : {3u, 16u, 17u, 33u})
+            for (const std::size_t gap : {0u, 3u}) {
+                const double temperature = temperatures[++salt % std::size(temperatures)];
+                const std::size_t stride = n + gap;
+                std::vector<T> p(rows * stride, T(7)), y = p, g = logits::normal<T>(p.size(), 1, salt + 900), row(n);
+                for (std::size_t r = 0; r < rows; ++r) {
+                    const auto x = some_logits<T>(n, salt + r);
+                    xsoftmax::softmax(x, std::span(&p[r * stride], n));
+                    xsoftmax::log_softmax(x, std::span(&y[r * stride], n));
+                }
+                // No probabilities; a NaN in either; products that are denormal; differences that are infinite.
+                p[salt % rows * stride] = p[salt % rows * stride + n - 1] = T(0.75);
+                p[salt * 3 % rows * stride + n / 2] = nan;
+                g[salt * 5 % rows * stride + n - 1] = nan;
+                for (std::size_t i = 0; i < n; ++i) g[salt * 7 % rows * stride + i] *= std::numeric_limits<T>::min();
+                g[salt * 11 % rows * stride] = std::numeric_limits<T>::infinity();
+                INFO("seed " << logits::seed() << ", salt " << salt << ", " << rows << " rows of " << n << ", gap "
+                             << gap << ", temperature " << temperature);
+                const auto check = [&](const std::vector<T>& forward, const auto& backward) {
+                    std::vector<T> gradient(rows * stride, T(-1));
+                    const xsoftmax::matrix_view<const T> in(forward.data(), rows, n, stride),
+                        upstream(g.data(), rows, n, stride);
+                    backward(in, upstream, xsoftmax::matrix_view<T>(gradient.data(), rows, n, stride));
+                    std::vector<T> over_upstream = g;
+                    const xsoftmax::matrix_view<T> over(over_upstream.data(), rows, n, stride);
+                    backward(in, over, over);
+                    bool good = true;
+                    for (std::size_t r = 0; r < rows; ++r) {
+                        backward(std::span<const T>(&forward[r * stride], n), std::span<const T>(&g[r * stride], n),
+                                 std::span(row));
+                        for (std::size_t i = 0; i < n; ++i)
+                            good = good && same(gradient[r * stride + i], row[i]) &&
+                                   same(over_upstream[r * stride + i], row[i]);
+                        for (std::size_t i = n; i < stride; ++i) good = good && gradient[r * stride + i] == T(-1);
+                    }
+                    CHECK(good);
+                };
+                const xsoftmax::softmax_options options{.temperature = temperature};
+                check(p, [&](const auto& in, const auto& upstream, auto out) {
+                    xsoftmax::softmax_backward(in, upstream, out, options);
+                });
+                check(y, [&](const auto& in, const auto& upstream, auto out) {
+                    xsoftmax::log_softmax_backward(in, upstream, out, options);
+                });
+            }
 }
 
 TEST_CASE("small gradients beside a dominant element keep their digits", "[backward]")

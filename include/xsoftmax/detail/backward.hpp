@@ -25,6 +25,8 @@ struct backward_of_softmax {
     template <class T>
     using row = kernels::softmax_backward_entry<T>;
     template <class T>
+    using rows = kernels::softmax_backward_rows_entry<T>;
+    template <class T>
     using rows_side_by_side = kernels::softmax_backward_inner_axis_entry<T>;
 };
 
@@ -40,6 +42,8 @@ struct backward_of_log_softmax {
 
     template <class T>
     using row = kernels::log_softmax_backward_entry<T>;
+    template <class T>
+    using rows = kernels::log_softmax_backward_rows_entry<T>;
     template <class T>
     using rows_side_by_side = kernels::log_softmax_backward_inner_axis_entry<T>;
 };
@@ -90,6 +94,16 @@ void run_backward(Executor& executor, const char* function, const char* forward_
             const kernels::backward_operands<T> operands{
                 at[0], at[1], at[2], {layout.step[0], layout.step[1], layout.step[2]}};
             call<typename Pass::template rows_side_by_side<T>>(operands, n, rows, options.temperature);
+        };
+        return in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
+    }
+    if (layout.is_contiguous() && n != 0 && Pass::template nearest<T>(options.temperature) == options.temperature) {
+        const auto& strides = layout.innermost().strides;
+        const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
+            const auto at = moved_by(data, offset);
+            call<typename Pass::template rows<T>>(
+                kernels::backward_rows<T>{{at[0], strides[0]}, {at[1], strides[1]}, {at[2], strides[2]}}, rows, n,
+                options.temperature);
         };
         return in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
     }

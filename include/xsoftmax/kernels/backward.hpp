@@ -135,6 +135,35 @@ XSOFTMAX_NEVER_INLINE void softmax_backward_by_exponents(const backward_operands
     }
 }
 
+/// p·(g − c), which a sum is not to see more digits of in one place than in another.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B weighted(B p, B g, value_of<B> c)
+{
+    return rounded(B(p * (g - B(c))));
+}
+
+/// p·d/T, for an ordinary T of which lost_digits is false.
+template <class B>
+class backward_division {
+    using T = value_of<B>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE explicit backward_division(double temperature)
+        : lift_(static_cast<T>(lift_of(temperature))),
+          over_temperature_(in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift_of(temperature)))))
+    {
+    }
+
+    XSOFTMAX_ALWAYS_INLINE B operator()(B p, B difference) const
+    {
+        return by_reciprocal::divide(B(B(p * lift_) * difference), over_temperature_);
+    }
+
+private:
+    B lift_;
+    coefficients<B, 2> over_temperature_;
+};
+
 /// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them, at any temperature.
 ///
 /// As p·((g − c) − Σ p·(g − c))/T with c the dominant element's g, whose own term is then 0.
@@ -147,14 +176,14 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     double mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
         const B p = window.load_from(probabilities, T(0));
         most = maximum(most, p);
-        return p * window.load_from(upstream, T(0));
+        return weighted(p, window.load_from(upstream, T(0)), T(0));
     });
     T reference = 0;
     if (horizontal_maximum(most) > T(0.5))
         if (const std::size_t dominant = only_element_above<B>(probabilities, n, T(0.5)); dominant != n) {
             reference = upstream[dominant];
             mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-                return window.load_from(probabilities, T(0)) * (window.load_from(upstream, T(0)) - B(reference));
+                return weighted(window.load_from(probabilities, T(0)), window.load_from(upstream, T(0)), reference);
             });
         }
 
@@ -171,12 +200,8 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
         });
     };
     if (temperature == 1) return write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m)); });
-    const double lift = lift_of(temperature);
-    const B lifted(static_cast<T>(lift));
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
-    write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA {
-        return by_reciprocal::divide(B(B(p * lifted) * ((g - c) - m)), over_temperature);
-    });
+    const backward_division<B> by_temperature(temperature);
+    write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return by_temperature(p, B((g - c) - m)); });
 }
 
 /// Does x stay far from overflow when it is multiplied?

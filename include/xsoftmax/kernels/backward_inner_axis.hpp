@@ -112,9 +112,7 @@ XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<va
     alignas(B) T mean[B::size];
     for (std::size_t k = 0; k < B::size; ++k) mean[k] = static_cast<T>(means[k]);
     const B c = B::load_aligned(reference), m = B::load_aligned(mean);
-    const double lift = lift_of(temperature);
-    const B lifted(static_cast<T>(lift));
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
+    const backward_division<B> by_temperature(temperature);
     const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
         for (std::size_t i = 0; i < n; ++i) {
             const B p = window.load_from(at.forward_at(i), T(0));
@@ -125,9 +123,7 @@ XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<va
     if (temperature == 1)
         write([](B p, B difference) XSOFTMAX_INLINE_LAMBDA { return B(p * difference); });
     else
-        write([&](B p, B difference) XSOFTMAX_INLINE_LAMBDA {
-            return by_reciprocal::divide(B(B(p * lifted) * difference), over_temperature);
-        });
+        write([&](B p, B difference) XSOFTMAX_INLINE_LAMBDA { return by_temperature(p, difference); });
 }
 
 template <class B, class Window>

@@ -8,6 +8,7 @@
 
 #include "backward.hpp"
 #include "backward_inner_axis.hpp"
+#include "backward_rows.hpp"
 #include "compiler.hpp"
 #include "inner_axis.hpp"
 #include "operations.hpp"
@@ -87,8 +88,8 @@ struct only_nonzero_entry {
     }
 };
 
-/// The backward passes, of a row of contiguous elements, and of rows side by side. The temperature is ordinary, but of a row
-/// that is softmax's, where any will do.
+/// The backward passes, of a row of n ≥ 1 contiguous elements, of many such rows, and of rows side by side. The temperature is
+/// ordinary, but of contiguous rows that are softmax's, where any will do.
 template <class T>
 struct softmax_backward_entry {
     using function = void(const T* probabilities, const T* upstream, T* gradient, std::size_t n, double temperature);
@@ -111,6 +112,30 @@ struct log_softmax_backward_entry {
                                            double temperature)
     {
         log_softmax_backward<Arch>(log_probabilities, upstream, gradient, n, temperature);
+    }
+};
+
+template <class T>
+struct softmax_backward_rows_entry {
+    using function = void(const backward_rows<T>& at, std::size_t rows, std::size_t n, double temperature);
+
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE static void run(const backward_rows<T>& at, std::size_t rows, std::size_t n,
+                                           double temperature)
+    {
+        softmax_backward_rows<Arch>(at, rows, n, temperature);
+    }
+};
+
+template <class T>
+struct log_softmax_backward_rows_entry {
+    using function = void(const backward_rows<T>& at, std::size_t rows, std::size_t n, double temperature);
+
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE static void run(const backward_rows<T>& at, std::size_t rows, std::size_t n,
+                                           double temperature)
+    {
+        log_softmax_backward_rows<Arch>(at, rows, n, temperature);
     }
 };
 
@@ -154,7 +179,7 @@ using entry_points =
                row_entry<index_gradient_operation<T>, T>, operations_entry<index_gradient_operation<T>, T>,
                inner_axis_entry<index_gradient_operation<T>, T>, row_entry<probabilities_loss_operation<T>, T>,
                row_entry<probabilities_gradient_operation<T>, T>, only_nonzero_entry<T>, softmax_backward_entry<T>,
-               softmax_backward_inner_axis_entry<T>, log_softmax_backward_entry<T>,
-               log_softmax_backward_inner_axis_entry<T>>;
+               softmax_backward_rows_entry<T>, softmax_backward_inner_axis_entry<T>, log_softmax_backward_entry<T>,
+               log_softmax_backward_rows_entry<T>, log_softmax_backward_inner_axis_entry<T>>;
 
 }  // namespace xsoftmax::kernels

@@ -33,6 +33,14 @@ struct taken_rows {
     std::size_t refused;
 };
 
+/// Rows of contiguous elements that a backward pass reads and writes.
+template <class T>
+struct backward_rows {
+    rows_apart<const T> forward;
+    rows_apart<const T> upstream;
+    rows_apart<T> gradient;
+};
+
 /// Where element i of the rows lies in the forward pass's results, the upstream gradient and the result.
 template <class T>
 struct backward_operands {
