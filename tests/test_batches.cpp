@@ -479,7 +479,7 @@ TEMPLATE_TEST_CASE("side by side, a row does not see its neighbours", "[batches]
 {
     using T = TestType;
     std::uint64_t salt = 0;
-    for (const std::size_t n : {1u, 2u, 7u, 17u, 40u})
+    for (const std::size_t n : {1u, 2u, 7u, 17u, 40u, 333u})
         for (const std::size_t rows : {1u, 3u, 5u, 16u, 17u, 40u, 64u, 100u})
             for (std::uint64_t how = 0; how <= ways_to_be_odd; ++how) {
                 const std::size_t stride = rows + how % 2 * 3;

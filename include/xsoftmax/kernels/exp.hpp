@@ -216,6 +216,14 @@ struct temperature_scale {
         return off * off <= guess_limit() * guess_limit();
     }
 
+    /// The same for each of a batch of guesses, which are off by at most `limit` at temperature 1.
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE bool are_good_guesses(B guesses, B tops, T limit) const
+    {
+        const B off = tops - guesses, most(cutoff * (limit / exp_constants<T>::cutoff));
+        return count_true<B>(off * off <= most * most) == B::size;
+    }
+
     /// How far it may be off.
     XSOFTMAX_ALWAYS_INLINE T guess_limit() const
     {

@@ -10,16 +10,72 @@
 #include "sum.hpp"
 #include "windows.hpp"
 
+#include <cstddef>
+#include <cstdint>
+
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
 /// Vectors of rows side by side: a cache line of floats and more, so that lines are used whole.
 inline constexpr std::size_t inner_axis_vectors = 4;
 
+/// How far a guess may be off, and what its exponential then is at most.
+template <class T>
+inline constexpr T inner_axis_guess_limit = sizeof(T) == 4 ? exp_constants<T>::guess_limit : T(11);
+inline constexpr double inner_axis_headroom = 0x1p16;
+
+/// How many elements of each row a guess at its maximum is made from, where one is made.
+inline constexpr std::size_t inner_axis_guess_elements = 16;
+
+/// The running sums of a panel's exponentials, lane by lane. Of doubles whose guesses are this good the terms are split at a
+/// fixed bit (see short_sum), which takes five instructions and no waiting in place of seven.
+template <class B, bool Guesses>
+class inner_axis_sum : public sum_of<B> {
+public:
+    inner_axis_sum() = default;
+    XSOFTMAX_ALWAYS_INLINE explicit inner_axis_sum(std::size_t) {}
+};
+
+template <class B>
+requires(sizeof(value_of<B>) == 8) class inner_axis_sum<B, true> {
+public:
+    inner_axis_sum() = default;
+
+    /// Of n terms, each at most inner_axis_headroom times the exponential of a guess.
+    XSOFTMAX_ALWAYS_INLINE explicit inner_axis_sum(std::size_t n)
+        : split_(exp_constants<double>::stored_factor * inner_axis_headroom * 1.5 *
+                 static_cast<double>(std::uint64_t{2} << (63 - __builtin_clzll(n))))
+    {
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void add(B x)
+    {
+        const B high = rounded(B(rounded(B(x + split_)) - split_));
+        high_ = high_ + high;
+        low_ = low_ + rounded(B(x - high));
+    }
+
+    XSOFTMAX_ALWAYS_INLINE void totals(extended (&to)[B::size]) const
+    {
+        alignas(B) double high[B::size], low[B::size];
+        high_.store_aligned(high);
+        low_.store_aligned(low);
+        for (std::size_t k = 0; k < B::size; ++k)
+            to[k] = high[k] - high[k] == 0 ? two_sum(high[k], low[k]) : extended{high[k], 0};
+    }
+
+private:
+    B split_ = B(0.0);
+    B high_ = B(0.0), low_ = B(0.0);
+};
+
 /// The rows of `Vectors` neighbouring vectors, the last window of which may be a part. Element i of the rows lies at
-/// i·step. operations[r] is what to do with row r. False, and nothing written, if a row's maximum is not near
+/// i·step. operations[r] is what to do with row r. False, and nothing done, if a row's maximum is not near
 /// (temperature_scale::is_near).
-template <std::size_t Vectors, class B, class Window, class Operation>
+///
+/// With `Guesses` all is relative to guesses at the maxima, as in two_pass.hpp, so that one sweep does. False then also if a
+/// guess was too far off; the logits must be kept.
+template <std::size_t Vectors, bool Guesses, class B, class Window, class Operation>
 XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_of<B>* logits, std::ptrdiff_t step,
                                              std::ptrdiff_t output_step, std::size_t n, Window first, std::size_t rows,
                                              const scale_for<B> scale)
@@ -38,9 +94,11 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
         return row + by * static_cast<std::ptrdiff_t>(i);
     };
 
+    // The maxima, or guesses at them.
     B tops[Vectors];
     for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA { tops[k] = window.load_from(logits, T(0)); });
-    for (std::size_t i = 1; i < n; ++i)
+    const std::size_t seen = Guesses && n > inner_axis_guess_elements ? inner_axis_guess_elements : n;
+    for (std::size_t i = 1; i < seen; ++i)
         for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
             tops[k] = maximum(tops[k], B(window.load_from(at(logits, step, i), T(0))));
         });
@@ -58,12 +116,18 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
         cutoff[k] = reference.cutoff();
         offset[k] = reference.offset();
     }
-    sum_of<B> running[Vectors];
-    B winners[Vectors];
-    for (std::size_t k = 0; k < Vectors; ++k) winners[k] = B(T(0));
+    using sum_type = inner_axis_sum<B, Guesses>;
+    sum_type running[Vectors];
+    B winners[Vectors], best[Vectors];
+    for (std::size_t k = 0; k < Vectors; ++k) {
+        running[k] = sum_type(n);
+        winners[k] = B(T(0));
+        best[k] = tops[k];
+    }
     const auto visit_element = [&](std::size_t i, std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
         const near_maximum<B> reference(tops[k], cutoff[k], offset[k], scale);
         const B x = window.load_from(at(logits, step, i), T(0));
+        if constexpr (Guesses) best[k] = maximum(best[k], x);
         const B e = reference.exponential(x);
         B term;
         operation.add_up(x, e, reference, window, &term);
@@ -76,6 +140,10 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
     for (std::size_t i = 0; i < n; ++i)
         for_each([&](std::size_t k, auto window)
                      XSOFTMAX_INLINE_LAMBDA { running[k].add(visit_element(i, k, window)); });
+
+    if constexpr (Guesses)
+        for (std::size_t k = 0; k < Vectors; ++k)
+            if (!scale.are_good_guesses(tops[k], best[k], inner_axis_guess_limit<T>)) return false;
 
     constexpr std::size_t count = coefficients_count<Operation, T>;
     alignas(B) T lanes[count + 1][Vectors][B::size] = {};
@@ -133,9 +201,16 @@ XSOFTMAX_NEVER_INLINE taken_rows inner_axis(Operation* operations, const T* logi
     using B = xsimd::batch<T, Arch>;
     const auto scale = scale_for<B>::make(temperature, 1);
     std::size_t r = 0;
+    [[maybe_unused]] bool guesses = false;
+    if constexpr (Operation::any_reference && !Operation::counts_winners) guesses = operations[0].output != logits;
     const auto panel = [&](auto vectors, auto window, std::size_t count) {
-        const bool taken = inner_axis_panel<decltype(vectors)::value, B>(operations, logits, step, output_step, n,
-                                                                         window, count, scale);
+        constexpr std::size_t width = decltype(vectors)::value;
+        bool taken = false;
+        if constexpr (Operation::any_reference && !Operation::counts_winners && width != 1)
+            taken = guesses &&
+                    inner_axis_panel<width, true, B>(operations, logits, step, output_step, n, window, count, scale);
+        if (!taken)
+            taken = inner_axis_panel<width, false, B>(operations, logits, step, output_step, n, window, count, scale);
         if (taken) r += count;
         return taken;
     };
