@@ -484,7 +484,7 @@ struct probabilities_loss_operation {
     XSOFTMAX_ALWAYS_INLINE void add_up(B x, B e, const Maximum& maximum, Window window, B* terms) const
     {
         const B zero(value_of<B>(0));
-        const B t = window.template load_from(targets, value_of<B>(0));
+        const B t = window.load_from(targets, value_of<B>(0));
         terms[0] = split_sum<B>::term(x, e, maximum);
         terms[1] = where(maximum.is_maximum(x), t, zero);
         terms[2] = zero_where(maximum.is_maximum(x), t);
@@ -559,7 +559,7 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         return [c, unit = B(static_cast<C>(maximum.scale().unit)), targets = this->targets](B kept, auto window)
                    XSOFTMAX_INLINE_LAMBDA {
                        const auto& [high, low, target_high, target_low, at_winner, marks_below] = c.part;
-                       const B t = window.template load_from(targets, C(0));
+                       const B t = window.load_from(targets, C(0));
                        const B plain = compensated_product::of(magnitude(kept), high, low) -
                                        compensated_product::of(t, target_high, target_low);
                        return B(where(kept < marks_below, at_winner, plain) * unit);
