@@ -326,9 +326,9 @@ XSOFTMAX_COLD wide<value_of<B>> sum_of_others(std::size_t n, const Exponentials&
 /// Completes the totals of a row with this maximum whose winners are in the sum: one of them is split off. The others are
 /// then what a difference leaves, or, where too few of its digits are theirs, are added up again.
 ///
-/// What trees have lost is given back to the logarithm where that is small: elsewhere it is at most 0.75 ULP, and to ask for
-/// it costs a row of 1000 a tenth. Where exponentials are to be divided by the sum, it always is.
-template <class B, bool IsDivisor, class Maximum, class Exponentials>
+/// What trees have lost is given back where the logarithm is small: elsewhere it is at most 0.75 ULP of that, and of what is
+/// divided by the sum, and to ask for it costs a row of 1000 a tenth.
+template <class B, class Maximum, class Exponentials>
 XSOFTMAX_ALWAYS_INLINE void split_off_winner(row_totals<value_of<B>, 1>& totals, std::size_t n, value_of<B> top,
                                              const Maximum& maximum, const largest_trees<B>& trees,
                                              const Exponentials& exponentials, B end)
@@ -339,19 +339,12 @@ XSOFTMAX_ALWAYS_INLINE void split_off_winner(row_totals<value_of<B>, 1>& totals,
     auto& sum = totals.sums[0];
     const T stored = first_lane(maximum.exponential(B(top)));
     const auto own = static_cast<double>(stored);
-    const bool is_small = own * 4 > leading(sum);
-    auto lost = wide_from<T>(0.0);
-    if (IsDivisor || is_small) lost = trees.lost(leading(sum), exponentials);
-    if (is_small) sum = sum + lost;
+    if (own * 4 > leading(sum)) sum = sum + trees.lost(leading(sum), exponentials);
     sum = sum - wide_from<T>(own);
     const double additions = static_cast<double>(64 + n / B::size);
     if (!(leading(sum) >= own * (additions * least_share))) [[unlikely]]
         sum = sum_of_others<B>(n, exponentials, end, stored);
     totals.template split_off<arch_of<B>>(1, maximum.precise_exponential(top));
-    if constexpr (IsDivisor) {
-        if (!is_small) totals.exponentials.others = totals.exponentials.others + lost;
-        totals.inverse = totals.exponentials.inverse();
-    }
 }
 
 /// The second and third sweep.
@@ -374,8 +367,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     if constexpr (!Operation::counts_winners)
         exceeds_one = mend<B>(totals, top, maximum, trees, sweep.exponentials());
     else if constexpr (!knows_winners<Maximum, B>)
-        split_off_winner<B, Operation::uses_exponentials>(totals, n, top, maximum, trees, sweep.exponentials(),
-                                                          sweep.end());
+        split_off_winner<B>(totals, n, top, maximum, trees, sweep.exponentials(), sweep.end());
     else
         totals.template split_off<arch_of<B>>(static_cast<double>(sweep.winners()), maximum.precise_exponential(top));
     if constexpr (!Operation::writes)

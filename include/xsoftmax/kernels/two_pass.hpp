@@ -69,8 +69,7 @@ public:
     /// The totals of an operation that takes a logarithm. The row has n elements.
     XSOFTMAX_ALWAYS_INLINE const row_totals<T, 1>& totals(std::size_t n)
     {
-        split_off_winner<B, Operation::uses_exponentials>(totals_, n, top_, reference(), trees_, sweep_.exponentials(),
-                                                          end());
+        split_off_winner<B>(totals_, n, top_, reference(), trees_, sweep_.exponentials(), end());
         return totals_;
     }
 
