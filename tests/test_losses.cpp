@@ -476,6 +476,50 @@ TEMPLATE_TEST_CASE("a large z_loss, weighted or not, keeps the bound", "[losses]
     CHECK(worst <= bound);
 }
 
+// The factor of the exponentials is then small or large beyond what its type has digits for.
+TEMPLATE_TEST_CASE("gradients of weights and temperatures of any size, in place and not", "[losses]", float, double)
+{
+    using T = TestType;
+    std::uint64_t salt = 700;
+    for (const std::size_t n : {150u, 300u, 500u, 1000u})
+        for (const double temperature : {1.0, 1e9, 1e-6})
+            for (const double weight : {1e-9, 1e-7, 1e-5, 1.0, 1e5, 1e9, 1e30})
+                for (const double lead : {0.0, 5.0, 19.5}) {
+                    // A guess that is made of the first 64 is `lead` too low.
+                    auto x = logits::normal<T>(3 * n, 0.1, ++salt);
+                    for (std::size_t i = 0; i < x.size(); ++i) {
+                        if (i % n >= 64) x[i] += static_cast<T>(lead);
+                        if (i / n == 1 && i % n != n - 1) x[i] -= T(115);
+                        x[i] = static_cast<T>(static_cast<double>(x[i]) * temperature);
+                    }
+                    const std::vector<T> weights(n, static_cast<T>(weight));
+                    const int targets[] = {2, static_cast<int>(n - 1), static_cast<int>(n / 2)};
+                    const xsoftmax::batch_cross_entropy_options<T> options{.temperature = temperature,
+                                                                           .class_weights = weights};
+                    std::vector<T> gradient(x.size()), losses(3), in_place = x;
+                    xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(x.data(), 3, n), targets, losses,
+                                                   xsoftmax::matrix_view<T>(gradient.data(), 3, n), options);
+                    const xsoftmax::matrix_view<T> over(in_place.data(), 3, n);
+                    xsoftmax::cross_entropy_losses(over, targets, losses, over, options);
+                    INFO(n << " classes, temperature " << temperature << ", weight " << weight << ", lead " << lead
+                           << ", seed " << logits::seed() << ", salt " << salt);
+                    const bool same = gradient == in_place;
+                    CHECK(same);
+                    double worst = 0;
+                    for (std::size_t r = 0; r < 3; ++r) {
+                        const oracle::row<T> exact(std::span<const T>(x).subspan(r * n, n), temperature);
+                        for (std::size_t i = 0; i < n; ++i) {
+                            if (r == 1 && i != n - 1) continue;  // may be beyond the cutoff
+                            const long double expected =
+                                exact.cross_entropy_gradient(i, static_cast<std::size_t>(targets[r])) *
+                                static_cast<long double>(weights[i]);
+                            worst = std::max(worst, oracle::ulp_error(expected, gradient[r * n + i]));
+                        }
+                    }
+                    CHECK(worst <= 3);
+                }
+}
+
 TEMPLATE_TEST_CASE("a negative z_loss subtracts, and the loss may be negative", "[losses]", float, double)
 {
     using T = TestType;

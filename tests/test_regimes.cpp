@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -144,10 +145,10 @@ double largest_error(const std::vector<T>& logits, const outcome<T>& result)
     const oracle::row<T> exact(logits, 1.0);
     const std::size_t target = loss_of<T>::target(logits);
     // Where the maximum and the logarithm cancel, what was lost is the rounding of the larger one.
-    const long double value = Of::expected_value(exact, target);
-    double worst = oracle::ulp_error(
-        value, static_cast<T>(result.value),
-        std::is_same_v<Of, log_sum_exp_of<T>> ? std::max(std::abs(value), std::abs(exact.top())) : value);
+    const long double value = Of::expected_value(exact, target), top = exact.top();
+    const long double scale =
+        std::is_same_v<Of, log_sum_exp_of<T>> ? std::max(std::abs(value - top), std::abs(top)) : std::abs(value);
+    double worst = oracle::ulp_error(value, static_cast<T>(result.value), std::max(scale, std::abs(value)));
     for (std::size_t i = 0; i < result.elements.size(); ++i)
         worst = std::max(worst, oracle::ulp_error(Of::expected(exact, target, i), result.elements[i]));
     return worst;
@@ -187,6 +188,31 @@ std::vector<std::vector<T>> adversarial_rows(std::size_t n)
               -infinity);
     rows.push_back(masked);
     for (const double offset : {300.0, 360.0, -1e4}) rows.push_back(logits::normal<T>(n, 3, n + 3, offset));
+    // A maximum beyond what may be reduced as it is, and a guess within it.
+    for (const double limit : {354.9, 2839.1}) {
+        rows.push_back(logits::normal<T>(n, 2, n + 5, limit - 9));
+        for (std::size_t i = 64; i < n; i += 3)
+            rows.back()[i] = static_cast<T>(limit + 6 + 0.01 * static_cast<double>(i % 7));
+    }
+    // A good guess at what is nothing beside the rest.
+    rows.push_back(logits::normal<T>(n, 0.2, n + 6, 19));
+    std::fill(rows.back().begin(), rows.back().begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(n, 64)),
+              T(0));
+    if (n > 773) {
+        // Few elements, in one lane of the widest vectors, whose sum a tree rounds more than once: beside a winner, and alone.
+        const std::pair<std::size_t, double> others[] = {{144, -45.7842865}, {160, -45.8632622}, {176, -47.4356651},
+                                                         {192, -46.3635063}, {208, -46.5125656}, {224, -45.7305717},
+                                                         {240, -18.0028706}};
+        const std::pair<std::size_t, double> all[] = {{128, 10.3026705}, {144, 9.23859024}, {160, 10.9108105},
+                                                      {176, 10.5137815}, {192, 10.714901},  {208, 9.11640453},
+                                                      {224, 10.8623934}, {240, 10.4815741}, {772, 10.9306736}};
+        rows.emplace_back(n, -infinity);
+        for (const auto& [i, x] : others) rows.back()[i] = static_cast<T>(x);
+        rows.emplace_back(n, -infinity);
+        for (const auto& [i, x] : all) rows.back()[i] = static_cast<T>(x);
+        for (T& x : rows.back()) x -= T(10);
+        rows.back()[0] = T(-8);  // within reach of a guess
+    }
     std::vector<T> two = logits::normal<T>(n, 1, n + 4);
     two[n / 3] = T(30);
     two[n - 1] = T(29.9);

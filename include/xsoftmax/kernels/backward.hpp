@@ -181,13 +181,14 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     T reference = 0;
     if (horizontal_maximum(most) > T(0.5))
         if (const std::size_t dominant = only_element_above<B>(probabilities, n, T(0.5)); dominant != n) {
-            reference = upstream[dominant];
+            reference = upstream[dominant] + T(0);  // as in a group, where -0 becomes 0
             mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
                 return weighted(window.load_from(probabilities, T(0)), window.load_from(upstream, T(0)), reference);
             });
         }
 
-    if (!is_ordinary<T>(temperature) || lost_digits<T>(mean, temperature)) [[unlikely]]
+    if (!is_ordinary<T>(temperature) || lost_digits<T>(static_cast<double>(static_cast<T>(mean)), temperature))
+        [[unlikely]]
         return softmax_backward_by_exponents<T>({probabilities, upstream, gradient, {1, 1, 1}}, n, temperature,
                                                 static_cast<double>(reference));
 

@@ -163,7 +163,7 @@ XSOFTMAX_NEVER_INLINE void softmax_backward_rows(const backward_rows<T>& at, std
     for (; r < rows; ++r) softmax_backward<Arch, T>(at.forward(r), at.upstream(r), at.gradient(r), n, temperature);
 }
 
-/// The same of log_softmax, one row at a time, at an ordinary temperature.
+/// The same of log_softmax, one row at a time, at a temperature whose reciprocal T can hold.
 template <class Arch, class T>
 XSOFTMAX_NEVER_INLINE void log_softmax_backward_rows(const backward_rows<T>& at, std::size_t rows, std::size_t n,
                                                      double temperature)

@@ -36,7 +36,7 @@ struct exp_constants<float> {
     /// Smaller exponentials than e^cutoff are taken as 0. 2^24 of them would not reach the smallest denormal.
     static constexpr float cutoff = -128.9f;
     /// How far a guess at the maximum may be off (is_good_guess): the sum of 2^24 exponentials is then below 2^119, so that
-    /// the low part of its reciprocal is still normal, and nothing above the smallest denormal is cut off.
+    /// its reciprocal is still normal, and nothing above the smallest denormal is cut off.
     static constexpr float guess_limit = 20;
     /// The sum of a row of up to 128 elements tells that its maximum is not too far below the guess.
     static constexpr float least_sum_of_guess = 0x1p43f;

@@ -143,7 +143,8 @@ XSOFTMAX_ALWAYS_INLINE bool inner_axis_panel(Operation* operations, const value_
 
     if constexpr (Guesses)
         for (std::size_t k = 0; k < Vectors; ++k)
-            if (!scale.are_good_guesses(tops[k], best[k], inner_axis_guess_limit<T>)) return false;
+            if (!scale.are_good_guesses(tops[k], best[k], inner_axis_guess_limit<T>) || !scale.are_near(best[k]))
+                return false;
 
     constexpr std::size_t count = coefficients_count<Operation, T>;
     alignas(B) T lanes[count + 1][Vectors][B::size] = {};

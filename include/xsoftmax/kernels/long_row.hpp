@@ -12,6 +12,10 @@
 #include "tree_sum.hpp"
 #include "windows.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
@@ -29,7 +33,8 @@ XSOFTMAX_ALWAYS_INLINE void prefetch_block_ahead(const T* logits)
 {
     constexpr std::size_t line = line_bytes / sizeof(T), ahead = prefetch_bytes / sizeof(T);
     XSOFTMAX_UNROLL
-    for (std::size_t k = 0; k < block_size * B::size; k += line) prefetch(logits + ahead + k);
+    for (std::size_t k = 0; k < block_size * B::size; k += line)
+        prefetch(reinterpret_cast<const T*>(reinterpret_cast<std::uintptr_t>(logits) + (ahead + k) * sizeof(T)));
 }
 
 /// The largest element; −inf for an empty row. Undefined where the row holds a NaN: the sums find it.
@@ -300,7 +305,8 @@ XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B>
     return own > to_double(totals.sums[0]);
 }
 
-/// Σ exponentials but for the only one that is `own`.
+/// Σ exponentials but for the only one that is `own`. Each vector is added in the wider type: what a tree would lose of a few
+/// heavy ones among them, nobody gives back.
 template <class B, class Exponentials>
 XSOFTMAX_COLD wide<value_of<B>> sum_of_others(std::size_t n, const Exponentials& exponentials, B end, value_of<B> own)
 {
@@ -308,30 +314,22 @@ XSOFTMAX_COLD wide<value_of<B>> sum_of_others(std::size_t n, const Exponentials&
         return zero_where(e == B(own), e);
     };
     exponential_sum_of<B> sum(term(end));
-    for_each_window<B>(
-        n,
-        [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-            B terms[block_size][1];
-            XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k)
-                terms[k][0] = term(exponentials(whole_window<B>{i + k * B::size}));
-            sum.add(tree_sum<block_size>(terms, 0));
-        },
-        [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            if constexpr (std::is_same_v<decltype(window), whole_window<B>>) sum.add(term(exponentials(window)));
-        });
+    for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        if constexpr (std::is_same_v<decltype(window), whole_window<B>>) sum.add(term(exponentials(window)));
+    });
     return sum.total();
 }
 
 /// Completes the totals of a row with this maximum whose winners are in the sum: one of them is split off. The others are
-/// then what a difference leaves, or, where too few of its digits are theirs, are added up again.
+/// then what a difference leaves, or, where too few of its digits are theirs, are added up again. Returns the winner's
+/// exponential as it was added.
 ///
-/// What trees have lost is given back where the logarithm is small: elsewhere it is at most 0.75 ULP of that, and of what is
-/// divided by the sum, and to ask for it costs a row of 1000 a tenth.
-template <class B, class Maximum, class Exponentials>
-XSOFTMAX_ALWAYS_INLINE void split_off_winner(row_totals<value_of<B>, 1>& totals, std::size_t n, value_of<B> top,
-                                             const Maximum& maximum, const largest_trees<B>& trees,
-                                             const Exponentials& exponentials, B end)
+/// What trees have lost of the sum is given back to the logarithm where that is small: elsewhere it is at most 1.5 ULP, and
+/// to ask for it costs a row of 1000 a tenth. Where exponentials are to be divided by the sum, it always is.
+template <class B, bool IsDivisor, class Maximum, class Exponentials>
+XSOFTMAX_ALWAYS_INLINE value_of<B> split_off_winner(row_totals<value_of<B>, 1>& totals, std::size_t n, value_of<B> top,
+                                                    const Maximum& maximum, const largest_trees<B>& trees,
+                                                    const Exponentials& exponentials, B end)
 {
     using T = value_of<B>;
     // The roundings of sums, of up to 1 + n/B::size additions, and of what trees lost, are to be 2^-26 or 2^-55 of the others.
@@ -339,12 +337,23 @@ XSOFTMAX_ALWAYS_INLINE void split_off_winner(row_totals<value_of<B>, 1>& totals,
     auto& sum = totals.sums[0];
     const T stored = first_lane(maximum.exponential(B(top)));
     const auto own = static_cast<double>(stored);
-    if (own * 4 > leading(sum)) sum = sum + trees.lost(leading(sum), exponentials);
-    sum = sum - wide_from<T>(own);
-    const double additions = static_cast<double>(64 + n / B::size);
-    if (!(leading(sum) >= own * (additions * least_share))) [[unlikely]]
+    const double all = leading(sum), others = all - own, additions = static_cast<double>(64 + n / B::size);
+    const bool is_small = own * 4 > all;
+    auto lost = wide_from<T>(0.0);
+    if (!(others >= own * (additions * least_share))) [[unlikely]]
         sum = sum_of_others<B>(n, exponentials, end, stored);
+    else {
+        // Heavy is what is a share of the others.
+        if (IsDivisor || is_small) lost = trees.lost(is_small ? others : all, exponentials);
+        if (is_small) sum = sum + lost;
+        sum = sum - wide_from<T>(own);
+    }
     totals.template split_off<arch_of<B>>(1, maximum.precise_exponential(top));
+    if constexpr (IsDivisor) {
+        if (!is_small) totals.exponentials.others = totals.exponentials.others + lost;
+        totals.inverse = totals.exponentials.inverse();
+    }
+    return stored;
 }
 
 /// The second and third sweep.
@@ -367,7 +376,8 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     if constexpr (!Operation::counts_winners)
         exceeds_one = mend<B>(totals, top, maximum, trees, sweep.exponentials());
     else if constexpr (!knows_winners<Maximum, B>)
-        split_off_winner<B>(totals, n, top, maximum, trees, sweep.exponentials(), sweep.end());
+        split_off_winner<B, Operation::uses_exponentials>(totals, n, top, maximum, trees, sweep.exponentials(),
+                                                          sweep.end());
     else
         totals.template split_off<arch_of<B>>(static_cast<double>(sweep.winners()), maximum.precise_exponential(top));
     if constexpr (!Operation::writes)

@@ -5,7 +5,8 @@
 /// The sweeps know these members and no operation by name:
 ///
 ///     sums                  how many sums the sweep over the exponentials keeps
-///     exponential_sums      how many of them, the first ones, have terms in [0, 2^(stored_exponent + 3/2)]
+///     exponential_sums      how many of them, the first ones, have terms in [0, 2^(stored_exponent + 3/2)], or, relative to
+///                           a guess, e^guess_limit times that
 ///     uses_exponentials     does the writing sweep want the exponentials, rather than the logits?
 ///     takes_two_parts       does it take them as two_parts, if there are, and not only what kept() made of them?
 ///     writes                is there an output at all?
@@ -51,7 +52,7 @@ inline namespace XSOFTMAX_TARGET {
 template <class D>
 struct split_sum {
     D others;   ///< Σ exponentials over all but the winners
-    D winners;  ///< how many logits equal the maximum
+    D winners;  ///< how many logits that equal the maximum are left out of `others`
     D own;      ///< the exponential of the maximum, with the digits that rounding took
 
     /// The terms of `others`; of all where the winners are not known.
@@ -101,6 +102,7 @@ struct row_totals {
         }
     }
 
+    /// Is one logit left out of the others, which is then all that is wanted of them?
     XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(exponentials.winners) == 1; }
 };
 
@@ -229,6 +231,18 @@ XSOFTMAX_ALWAYS_INLINE double number_of(Wide x)
 {
     return leading(x) - leading(x) == 0 ? to_double(x) : leading(x);
 }
+
+/// Is the low part of such a factor a normal number, so that it keeps its digits?
+template <class C>
+XSOFTMAX_ALWAYS_INLINE bool is_normal_split(double factor)
+{
+    constexpr double least = sizeof(C) == 4 ? 0x1p-102 : 0x1p-969;
+    return factor >= least || factor <= -least || factor == 0;
+}
+
+/// What one that is not is multiplied by. Exponentials times it do not overflow.
+template <class C>
+inline constexpr double factor_lift = sizeof(C) == 4 ? 0x1p100 : 0x1p900;
 
 /// A factor of probabilities, in two parts. One that overflows becomes the largest number: a probability of 0 times it is 0.
 template <class C>
@@ -414,9 +428,9 @@ struct index_gradient_operation : index_loss_operation {
         return e;
     }
 
-    /// What exponentials are multiplied by.
+    /// What exponentials are multiplied by, a factor in two parts, and then a power of two.
     template <class C, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE coefficients<C, 2> finish(const row_totals<C, sums>& totals, const Maximum& maximum)
+    XSOFTMAX_ALWAYS_INLINE coefficients<C, 3> finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
         index_loss_operation::finish<C>(totals, maximum);
         const auto& scale = maximum.scale();
@@ -435,17 +449,18 @@ struct index_gradient_operation : index_loss_operation {
             share = share + z_share;
         }
         target_gradient = static_cast<T>(number_of(at_target * inverse) * scale.unit);
-        const split<C> factor = factor_from<C>(inverse * wide_from<C>(share));
-        return {factor.high, factor.low};
+        const auto exact = inverse * wide_from<C>(share);
+        const double lift = is_normal_split<C>(leading(exact)) ? 1 : factor_lift<C>;
+        const split<C> factor = factor_from<C>(exact * wide_from<C>(lift));
+        return {factor.high, factor.low, static_cast<C>(scale.unit / lift)};
     }
 
     template <class B, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE static auto writer(const coefficients<B, 2>& factor, const Maximum& maximum)
+    XSOFTMAX_ALWAYS_INLINE static auto writer(const coefficients<B, 3>& by, const Maximum&)
     {
-        return [factor, unit = B(static_cast<value_of<B>>(maximum.scale().unit))](const auto& e, auto)
-                   XSOFTMAX_INLINE_LAMBDA {
-                       return compensated_product::of(e, factor.part[0], factor.part[1]) * unit;
-                   };
+        return [by](const auto& e, auto) XSOFTMAX_INLINE_LAMBDA {
+            return compensated_product::of(e, by.part[0], by.part[1]) * by.part[2];
+        };
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const

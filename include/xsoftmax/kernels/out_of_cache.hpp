@@ -168,7 +168,8 @@ XSOFTMAX_NEVER_INLINE void rows_by_scratch(std::size_t rows, std::size_t n, doub
                                            const Operations& operations)
 {
     using B = xsimd::batch<T, Arch>;
-    const scratch_rows<B> scratch(n);
+    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    const scratch_rows<B> scratch(operation_type::uses_exponentials ? n : 0);
     if (!scratch) [[unlikely]]
         return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, true);
     overlap_rows<Arch, T>(waiting_in_scratch<B>{scratch}, rows, n, temperature, logits, operations, true);

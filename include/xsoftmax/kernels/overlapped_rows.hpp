@@ -181,21 +181,16 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
                 before.output = operation.output;
                 before.kept = operation_type::uses_exponentials ? exponentials : logits(r);
                 before.end = row.end();
-                if constexpr (operation_type::counts_winners) {
-                    const auto maximum = row.maximum();
-                    before.maximum = static_cast<T>(maximum.value());
-                    before.row_coefficients = operation.template finish<T>(row.totals(n), maximum);
-                    if constexpr (has_own_element<operation_type>) {
-                        before.own_element = operation.target;
-                        before.own_result = operation.target_gradient;
-                    }
+                before.maximum = static_cast<T>(row.maximum().value());
+                // In short rows a heavy element is so common that the answer would be mispredicted, and undo what has been
+                // begun of the next row.
+                before.row_coefficients = trees.are_used() ? row.finish(n) : row.template finish<false>(n);
+                before.exceeds_one = row.exceeds_one();
+                if constexpr (has_own_element<operation_type>) {
+                    before.own_element = operation.target;
+                    before.own_result = operation.target_gradient;
                 }
-                else {
-                    // In short rows a heavy element is so common that the answer would be mispredicted, and undo what has
-                    // been begun of the next row.
-                    before.row_coefficients = trees.are_used() ? row.finish() : row.template finish<false>();
-                    before.exceeds_one = row.exceeds_one();
-                }
+                before.is_there = row.keeps_digits(before.row_coefficients);
             }
         }
         if (!before.is_there && r < rows) [[unlikely]] {

@@ -38,8 +38,8 @@ class guessed_row {
     using sweep_type = exponential_sweep<B, Operation::uses_exponentials, true, Operation, T, near_guess<B>>;
 
 public:
-    XSOFTMAX_ALWAYS_INLINE guessed_row(const Operation& operation, const T* logits, T* to, T guess,
-                                       const scale_for<B>& scale, largest_trees<B>& trees, bool prefetches)
+    XSOFTMAX_ALWAYS_INLINE guessed_row(Operation& operation, const T* logits, T* to, T guess, const scale_for<B>& scale,
+                                       largest_trees<B>& trees, bool prefetches)
         : operation_(operation),
           guess_(guess),
           trees_(trees),
@@ -56,21 +56,37 @@ public:
         top_ = sweep_.top();
     }
 
-    XSOFTMAX_ALWAYS_INLINE bool is_good() const { return reference().scale().is_good_guess(guess_, top_); }
-
-    /// What an operation that divides by the sum needs to write. `Asks` is as for mend().
-    template <bool Asks = true>
-    XSOFTMAX_ALWAYS_INLINE coefficients<T, 2> finish()
+    /// Not where other sweeps would do the row in another way.
+    XSOFTMAX_ALWAYS_INLINE bool is_good() const
     {
-        exceeds_one_ = mend<B, Asks>(totals_, top_, reference(), trees_, sweep_.exponentials());
-        return operation_.template finish<T>(totals_, reference());
+        const auto& scale = reference().scale();
+        return scale.is_good_guess(guess_, top_) && scale.is_near(top_);
     }
 
-    /// The totals of an operation that takes a logarithm. The row has n elements.
-    XSOFTMAX_ALWAYS_INLINE const row_totals<T, 1>& totals(std::size_t n)
+    /// After finish(): does what is written of exponentials round and end where it would relative to the maximum? The low part
+    /// of their factor must be normal, and what is beyond the cutoff of the maximum must round to 0.
+    template <std::size_t Count>
+    XSOFTMAX_ALWAYS_INLINE bool keeps_digits(const coefficients<T, Count>& of_row) const
     {
-        split_off_winner<B>(totals_, n, top_, reference(), trees_, sweep_.exponentials(), end());
-        return totals_;
+        if constexpr (!Operation::uses_exponentials) return true;
+        constexpr T most = sizeof(T) == 4 ? T(0x1p35) : T(0x1p190);
+        const T factor = of_row.part[0];
+        return is_normal_split<T>(static_cast<double>(factor)) && factor * own_ <= most && factor * own_ >= -most;
+    }
+
+    /// The operation's coefficients. The row has n elements; `Asks` is as for mend().
+    template <bool Asks = true>
+    XSOFTMAX_ALWAYS_INLINE auto finish(std::size_t n)
+    {
+        if constexpr (Operation::counts_winners) {
+            own_ = split_off_winner<B, Operation::uses_exponentials>(totals_, n, top_, reference(), trees_,
+                                                                     sweep_.exponentials(), end());
+            return operation_.template finish<T>(totals_, maximum());
+        }
+        else {
+            exceeds_one_ = mend<B, Asks>(totals_, top_, reference(), trees_, sweep_.exponentials());
+            return operation_.template finish<T>(totals_, reference());
+        }
     }
 
     /// After finish(): may a result be above 1?
@@ -89,9 +105,10 @@ public:
     XSOFTMAX_ALWAYS_INLINE near_guess<B> maximum() const { return {top_, reference()}; }
 
 private:
-    const Operation& operation_;
+    Operation& operation_;
     T guess_;
     T top_ = 0;
+    T own_ = 0;  ///< the maximum's exponential, of an operation that takes a logarithm
     const largest_trees<B>& trees_;
     sweep_type sweep_;
     row_totals<T, 1> totals_;
@@ -109,10 +126,9 @@ XSOFTMAX_ALWAYS_INLINE bool keeps_logits(const Operation& operation, const T* lo
 }
 
 /// The row's results, of what it kept.
-template <class B, class Operation, class T, class Coefficients, class Maximum>
+template <class B, class Operation, class T, class Coefficients>
 XSOFTMAX_ALWAYS_INLINE void write_guessed_row(const Operation& operation, const guessed_row<B, Operation>& row,
-                                              const T* logits, std::size_t n, const Coefficients& row_coefficients,
-                                              const Maximum& maximum)
+                                              const T* logits, std::size_t n, const Coefficients& row_coefficients)
 {
     const auto kept = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
         if constexpr (Operation::uses_exponentials)
@@ -121,7 +137,7 @@ XSOFTMAX_ALWAYS_INLINE void write_guessed_row(const Operation& operation, const 
             return window.load_from(logits, -infinity<T>);
     };
     write_results<B>(operation.output, n, kept,
-                     operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum));
+                     operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.maximum()));
 }
 
 /// A row of at least guess_elements whose logits are kept, at an ordinary temperature.
@@ -142,18 +158,15 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
     row.add_up();
     if (!row.is_good()) [[unlikely]]
         return three_pass<Arch>(operation, logits, n, temperature);
-    if constexpr (!Operation::counts_winners) {
-        write_guessed_row<B>(operation, row, logits, n, row.finish(), row.reference());
+    if constexpr (!Operation::writes)
+        row.finish(n);
+    else {
+        const auto row_coefficients = row.finish(n);
+        if (!row.keeps_digits(row_coefficients)) [[unlikely]]
+            return three_pass<Arch>(operation, logits, n, temperature);
+        write_guessed_row<B>(operation, row, logits, n, row_coefficients);
         if (row.exceeds_one()) [[unlikely]]
             bound_by_one<B>(operation.output, n);
-    }
-    else {
-        const near_guess<B> maximum = row.maximum();
-        if constexpr (Operation::writes)
-            write_guessed_row<B>(operation, row, logits, n, operation.template finish<T>(row.totals(n), maximum),
-                                 maximum);
-        else
-            operation.template finish<T>(row.totals(n), maximum);
     }
     operation.complete();
 }
