@@ -20,7 +20,8 @@
 ///     finish<C>(totals, max)    from row_totals to the row's coefficients, which writing needs, if it writes
 ///     writer<B>(coefficients, max)    from those, as batches, to result(value, window) for each vector, value being
 ///                           kept(…), or x
-///     complete()            after the last vector was written
+///     complete()            after the last vector was written, but by overlap_rows, which puts in what complete() would, since
+///                           what is written past the caches should not be written again (has_own_element)
 ///     at_zero(maximum, winners)          the limit of temperature 0: what the winners get, and the others
 ///     undefined(maximum)    the row has no finite maximum: +inf, −inf, or NaN where any element is NaN
 ///
