@@ -13,7 +13,6 @@
 #include "windows.hpp"
 
 #include <cstddef>
-#include <cstdint>
 #include <type_traits>
 
 namespace xsoftmax::kernels {
@@ -33,8 +32,7 @@ XSOFTMAX_ALWAYS_INLINE void prefetch_block_ahead(const T* logits)
 {
     constexpr std::size_t line = line_bytes / sizeof(T), ahead = prefetch_bytes / sizeof(T);
     XSOFTMAX_UNROLL
-    for (std::size_t k = 0; k < block_size * B::size; k += line)
-        prefetch(reinterpret_cast<const T*>(reinterpret_cast<std::uintptr_t>(logits) + (ahead + k) * sizeof(T)));
+    for (std::size_t k = 0; k < block_size * B::size; k += line) prefetch(logits + ahead + k);
 }
 
 /// The largest element; −inf for an empty row. Undefined where the row holds a NaN: the sums find it.
@@ -337,10 +335,11 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> split_off_winner(row_totals<value_of<B>, 1>& 
     auto& sum = totals.sums[0];
     const T stored = first_lane(maximum.exponential(B(top)));
     const auto own = static_cast<double>(stored);
-    const double all = leading(sum), others = all - own, additions = static_cast<double>(64 + n / B::size);
+    const double all = leading(sum), others = all - own;
+    const std::size_t additions = 64 + n / B::size;
     const bool is_small = own * 4 > all;
     auto lost = wide_from<T>(0.0);
-    if (!(others >= own * (additions * least_share))) [[unlikely]]
+    if (!(others >= own * (static_cast<double>(additions) * least_share))) [[unlikely]]
         sum = sum_of_others<B>(n, exponentials, end, stored);
     else {
         // Heavy is what is a share of the others.
