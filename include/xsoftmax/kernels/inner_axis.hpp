@@ -202,12 +202,13 @@ XSOFTMAX_NEVER_INLINE taken_rows inner_axis(Operation* operations, const T* logi
     using B = xsimd::batch<T, Arch>;
     const auto scale = scale_for<B>::make(temperature, 1);
     std::size_t r = 0;
+    constexpr bool may_guess = Operation::any_reference && !Operation::counts_winners;
     [[maybe_unused]] bool guesses = false;
-    if constexpr (Operation::any_reference && !Operation::counts_winners) guesses = operations[0].output != logits;
+    if constexpr (may_guess) guesses = operations[0].output != logits;
     const auto panel = [&](auto vectors, auto window, std::size_t count) {
         constexpr std::size_t width = decltype(vectors)::value;
         bool taken = false;
-        if constexpr (Operation::any_reference && !Operation::counts_winners && width != 1)
+        if constexpr (may_guess && width != 1)
             taken = guesses &&
                     inner_axis_panel<width, true, B>(operations, logits, step, output_step, n, window, count, scale);
         if (!taken)

@@ -110,6 +110,23 @@ struct operations_of_rows {
     XSOFTMAX_ALWAYS_INLINE Operation& operator()(std::size_t r) const { return first[r]; }
 };
 
+/// Rows that are written while the next is read, past the caches if they exceed them; false, and nothing done, if they are not
+/// such rows.
+template <class Arch, class T, class Operations>
+XSOFTMAX_ALWAYS_INLINE bool run_overlapped(std::size_t rows, std::size_t n, double temperature,
+                                           rows_apart<const T> logits, const Operations& operations, bool out_of_cache)
+{
+    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    const auto& first = operations(0);
+    if (!are_overlapped<Arch, operation_type, T>(n, temperature) || !keeps_logits(first, logits.first)) return false;
+    // Lines past the caches that have just been read are waited for.
+    if (out_of_cache && first.output != logits.first && n <= scratch_row_bytes / sizeof(T))
+        rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
+    else
+        overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, out_of_cache);
+    return true;
+}
+
 /// Rows of n ≥ 1 contiguous elements, and what is written for them: a share of all_rows, which tell whether results stay in
 /// a cache.
 template <class Arch, class Operation, class T>
@@ -123,12 +140,7 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
     else if constexpr (Operation::any_reference)
-        if (are_overlapped<Arch, Operation, T>(n, temperature) && keeps_logits(operations(0), logits.first)) {
-            // Lines past the caches that have just been read are waited for.
-            if (out_of_cache && outputs.first != logits.first && n <= scratch_row_bytes / sizeof(T))
-                return rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
-            return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, out_of_cache);
-        }
+        if (run_overlapped<Arch, T>(rows, n, temperature, logits, operations, out_of_cache)) return;
     for (; r < rows; ++r) {
         Operation operation = operations(r);
         run_row<Arch>(operation, logits(r), n, temperature);
@@ -146,12 +158,9 @@ XSOFTMAX_ALWAYS_INLINE void run_operations(Operation* operations, rows_apart<con
     if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations});
     else if constexpr (Operation::any_reference && Operation::writes)
-        if (are_overlapped<Arch, Operation, T>(n, temperature) && keeps_logits(operations[0], logits.first)) {
-            const operations_of_rows<Operation> each{operations};
-            if (out_of_cache && n <= scratch_row_bytes / sizeof(T))
-                return rows_by_scratch<Arch, T>(rows, n, temperature, logits, each);
-            return overlapped_rows<Arch, T>(rows, n, temperature, logits, each, out_of_cache);
-        }
+        if (run_overlapped<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations},
+                                    out_of_cache))
+            return;
     for (; r < rows; ++r) run_row<Arch>(operations[r], logits(r), n, temperature, out_of_cache);
 }
 
