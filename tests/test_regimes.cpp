@@ -188,6 +188,12 @@ std::vector<std::vector<T>> adversarial_rows(std::size_t n)
               -infinity);
     rows.push_back(masked);
     for (const double offset : {300.0, 360.0, -1e4}) rows.push_back(logits::normal<T>(n, 3, n + 3, offset));
+    // Short rows are relative to 1 up to here; one result is denormal.
+    for (const double top : {-20.1, -19.9, 19.9, 20.1}) {
+        rows.push_back(logits::normal<T>(n, 1, n + 7, top - 6));
+        rows.back().front() = static_cast<T>(top - 100);
+        rows.back().back() = static_cast<T>(top);
+    }
     // A maximum beyond what may be reduced as it is, and a guess within it.
     for (const double limit : {354.9, 2839.1}) {
         rows.push_back(logits::normal<T>(n, 2, n + 5, limit - 9));

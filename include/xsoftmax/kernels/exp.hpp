@@ -224,6 +224,15 @@ struct temperature_scale {
         return count_true<B>(off * off <= most * most) == B::size;
     }
 
+    /// Is 0 such a guess at the maximum of a row, of which this batch has the largest element? Asked lane by lane, since a
+    /// reduction would be waited for.
+    template <class B>
+    XSOFTMAX_ALWAYS_INLINE bool is_zero_good_guess(B tops) const
+    {
+        const B limit(guess_limit());
+        return count_true<B>(tops <= limit) == B::size && count_true<B>(tops >= -limit) != 0;
+    }
+
     /// How far it may be off.
     XSOFTMAX_ALWAYS_INLINE T guess_limit() const
     {
@@ -406,6 +415,12 @@ public:
     XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const scale_for<B>& scale) : near_maximum(B(maximum), scale)
     {
         value_ = maximum;
+    }
+
+    /// Relative to 1, whatever the maximum; value() is then not to be asked for.
+    XSOFTMAX_ALWAYS_INLINE explicit near_maximum(const scale_for<B>& scale)
+        : maximum_(T(0)), scale_(scale), cutoff_(scale.cutoff), offset_(exponent_base<B>)
+    {
     }
 
     /// A maximum for each lane, where the lanes are rows; value() is then not to be asked for.

@@ -13,7 +13,7 @@
 ///     any other          any                                 three_pass_in_double  double
 ///
 /// (1) double: 2^-400 … 2^400
-/// (2) 16 of softmax of doubles, 4 where an operation keeps more than one sum
+/// (2) 12 of softmax of floats, 16 of doubles, 4 where an operation keeps more than one sum
 ///
 /// Many rows, at a temperature of the first lines:
 ///

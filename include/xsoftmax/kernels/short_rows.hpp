@@ -30,10 +30,8 @@ class short_rows_group {
 
     static constexpr std::size_t rows = B::size;
     static constexpr std::size_t last = Vectors - 1;
-    /// Are all rows relative to the first element of the first one, rather than each to its maximum? It changes no bit of the
-    /// results, as references are powers of two. Not for winners, which are found by the maximum, nor for sums that are
-    /// split at a bit below it.
-    static constexpr bool guesses = !Operation::counts_winners && sizeof(T) == 4;
+    /// Are all rows relative to the first element of the first one, rather than each to its maximum?
+    static constexpr bool guesses = takes_guesses<Operation, T>;
     static constexpr std::size_t count = coefficients_count<Operation, T>;
 
 public:
