@@ -205,7 +205,7 @@ struct temperature_scale {
     XSOFTMAX_ALWAYS_INLINE bool are_near(B maxima) const
     {
         const B steps = maxima * B(log2_e_over.high);
-        return count_true<B>(steps * steps <= B(near_limit * near_limit)) == B::size;
+        return all_true<B>(steps * steps <= B(near_limit * near_limit));
     }
 
     /// May exponentials be relative to `guess` where the maximum is `top`? What is stored must neither overflow nor be cut
@@ -221,7 +221,7 @@ struct temperature_scale {
     XSOFTMAX_ALWAYS_INLINE bool are_good_guesses(B guesses, B tops, T limit) const
     {
         const B off = tops - guesses, most(cutoff * (limit / exp_constants<T>::cutoff));
-        return count_true<B>(off * off <= most * most) == B::size;
+        return all_true<B>(off * off <= most * most);
     }
 
     /// Is 0 such a guess at the maximum of a row, of which this batch has the largest element? Asked lane by lane, since a
@@ -230,7 +230,7 @@ struct temperature_scale {
     XSOFTMAX_ALWAYS_INLINE bool is_zero_good_guess(B tops) const
     {
         const B limit(guess_limit());
-        return count_true<B>(tops <= limit) == B::size && count_true<B>(tops >= -limit) != 0;
+        return all_true<B>(tops <= limit) && any_true<B>(tops >= -limit);
     }
 
     /// How far it may be off.

@@ -13,7 +13,7 @@
 ///     any other          any                                 three_pass_in_double  double
 ///
 /// (1) double: 2^-400 … 2^400
-/// (2) 12 of softmax of floats, 16 of doubles, 4 where an operation keeps more than one sum
+/// (2) 16 of doubles, 12 of softmax of floats, 4 where an operation keeps more than one sum
 ///
 /// Many rows, at a temperature of the first lines:
 ///
@@ -75,7 +75,7 @@ XSOFTMAX_ALWAYS_INLINE bool are_out_of_cache(std::size_t rows, std::size_t n)
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE bool are_overlapped(std::size_t n, double temperature)
 {
-    return n > short_row_vectors<Operation> * xsimd::batch<T, Arch>::size && n >= guess_elements &&
+    return n > short_row_vectors<Operation, T> * xsimd::batch<T, Arch>::size && n >= guess_elements &&
            is_ordinary<T>(temperature);
 }
 
@@ -87,7 +87,7 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
     if (temperature != 1 && !is_ordinary<T>(temperature)) [[unlikely]]
         return run_unusual_row<Arch>(operation, logits, n, temperature);
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
-    if (n <= short_row_vectors<Operation> * vector) return short_row<Arch>(operation, logits, n, temperature);
+    if (n <= short_row_vectors<Operation, T> * vector) return short_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
         if (n >= two_pass_elements && keeps_logits(operation, logits))
             return two_pass<Arch>(operation, logits, n, temperature, prefetches);
@@ -176,7 +176,8 @@ struct row_regime {
 
 template <class Arch, class Operation, class T>
 inline constexpr row_regime<Operation, T> row_regimes[] = {
-    {"short_row", [](std::size_t n, bool) { return n <= short_row_vectors<Operation> * xsimd::batch<T, Arch>::size; },
+    {"short_row",
+     [](std::size_t n, bool) { return n <= short_row_vectors<Operation, T> * xsimd::batch<T, Arch>::size; },
      [](Operation& operation, const T* logits, std::size_t n, double temperature) {
          short_row<Arch>(operation, logits, n, temperature);
      }},

@@ -38,6 +38,10 @@ template <class To, class B>
 To bitwise_cast(const B&);
 template <class B>
 typename B::value_type reduce_max(const B&);
+template <class M>
+bool all(const M&);
+template <class M>
+bool any(const M&);
 
 }  // namespace xsimd
 #endif

@@ -177,10 +177,10 @@ private:
     /// Is no row's sum NaN, or so small that its maximum is too far below the guess?
     XSOFTMAX_ALWAYS_INLINE bool sums_allow_guess() const
     {
-        std::size_t good = 0;
-        for (const doubles& of_rows : sums_[0])
-            good += count_true<doubles>(of_rows >= doubles(double(exp_constants<T>::least_sum_of_guess)));
-        return good == rows;
+        const doubles least(double(exp_constants<T>::least_sum_of_guess));
+        bool all = true;
+        for (const doubles& of_rows : sums_[0]) all = all && all_true<doubles>(of_rows >= least);
+        return all;
     }
 
     XSOFTMAX_ALWAYS_INLINE void store(const coefficients<B, count>& of_rows)

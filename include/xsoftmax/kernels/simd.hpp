@@ -1036,10 +1036,14 @@ XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
 {
     using arch [[maybe_unused]] = arch_of<B>;
 #if defined(__AVX512F__)
-    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
-        return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<__mmask16>(condition)));
-    else if constexpr (is_avx512<arch>)
-        return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<__mmask8>(condition)));
+    if constexpr (is_avx512<arch>) {
+        std::conditional_t<sizeof(value_of<B>) == 4, __mmask16, __mmask8> lanes = condition;
+#if defined(__GNUC__)
+        // g++ 12 would widen a mask that it has no register for, store one byte of it, and count the bits of four.
+        asm("" : "+r"(lanes));
+#endif
+        return static_cast<std::size_t>(_mm_popcnt_u32(lanes));
+    }
     else
 #endif
 #if defined(__AVX__)
@@ -1061,6 +1065,26 @@ XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
     else
 #endif
         return static_cast<std::size_t>(horizontal_sum(where(condition, B(value_of<B>(1)), B(value_of<B>(0)))));
+}
+
+/// Do all lanes of a condition hold?
+template <class B>
+XSOFTMAX_ALWAYS_INLINE bool all_true(mask_of<B> condition)
+{
+    if constexpr (is_scalar<arch_of<B>>)
+        return count_true<B>(condition) == B::size;
+    else
+        return xsimd::all(condition);
+}
+
+/// Does any?
+template <class B>
+XSOFTMAX_ALWAYS_INLINE bool any_true(mask_of<B> condition)
+{
+    if constexpr (is_scalar<arch_of<B>>)
+        return count_true<B>(condition) != 0;
+    else
+        return xsimd::any(condition);
 }
 
 // ---- Float and double -------------------------------------------------------------------------------------------------

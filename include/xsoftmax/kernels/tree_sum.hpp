@@ -81,7 +81,7 @@ public:
         const B heavy(static_cast<T>(sum * heavy_share));
         B rest(T(0));
         for (std::size_t run = 0; run < runs; ++run) {
-            if (count_true<B>(B::load_aligned(largest_ + run * B::size) >= heavy) == 0) [[likely]]
+            if (!any_true<B>(B::load_aligned(largest_ + run * B::size) >= heavy)) [[likely]]
                 continue;
             for (std::size_t block = run << shift_; block < blocks_ && block >> shift_ == run; ++block) {
                 B e[block_size];
