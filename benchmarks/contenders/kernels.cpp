@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <iterator>
 #include <span>
+#include <type_traits>
 
 namespace benchmarks {
 
@@ -258,43 +259,91 @@ constexpr kernel_table chosen_by_the_library()
 }
 
 #if defined(XSOFTMAX_BENCHMARK_REGIMES)
-using softmax_operation = xsoftmax::kernels::softmax_operation<element>;
-constexpr auto& row_regimes =
-    xsoftmax::kernels::row_regimes<xsoftmax::kernels::default_arch, softmax_operation, element>;
-constexpr auto& rows_regimes =
-    xsoftmax::kernels::rows_regimes<xsoftmax::kernels::default_arch, softmax_operation, element>;
+namespace kernels = xsoftmax::kernels;
 
+using softmax_operation = kernels::softmax_operation<element>;
+using log_softmax_operation = kernels::log_softmax_operation<element>;
+using loss_operation = kernels::index_loss_operation;
+using gradient_operation = kernels::index_gradient_operation<element>;
+
+template <class Operation>
+constexpr auto& row_regimes = kernels::row_regimes<kernels::default_arch, Operation, element>;
+template <class Operation>
+constexpr auto& rows_regimes = kernels::rows_regimes<kernels::default_arch, Operation, element>;
+
+/// What is to be done with the only row of a problem.
+template <class Operation>
+Operation operation_on(const problem<element>& p)
+{
+    const auto target = static_cast<std::size_t>(*p.classes);
+    const auto logit = static_cast<double>(p.first[target]);
+    if constexpr (std::is_same_v<Operation, loss_operation>)
+        return {{}, logit};
+    else if constexpr (std::is_same_v<Operation, gradient_operation>)
+        return {{{}, logit}, p.output, target};
+    else if constexpr (std::is_same_v<Operation, kernels::log_sum_exp_operation>)
+        return {};
+    else
+        return {p.output};
+}
+
+template <class Operation, std::size_t I>
+void run_row_regime(const void* state)
+{
+    const auto& p = row(state).p;
+    auto what = operation_on<Operation>(p);
+    row_regimes<Operation>[I].run(what, p.first, p.of.columns, 1);
+    if constexpr (requires { what.loss; })
+        *p.values = static_cast<element>(what.loss);
+    else if constexpr (requires { what.result; })
+        *p.values = static_cast<element>(what.result);
+}
+
+template <class Operation, std::size_t I>
+void run_rows_regime(const void* state)
+{
+    const auto& p = rows(state).p;
+    const auto n = static_cast<std::ptrdiff_t>(p.of.columns);
+    rows_regimes<Operation>[I].run({p.first, n}, {p.output, n}, p.of.rows, p.of.columns, 1);
+}
+
+/// The sweep of this place in the list, for all functions of one row that have it.
 template <std::size_t I>
 constexpr kernel_table row_regime()
 {
     kernel_table table{};
-    table.regime = row_regimes[I].name;
-    table.accepts = [](std::size_t n) {
-        return row_regimes[I].accepts(n, false);
+    table.regime = row_regimes<softmax_operation>[I].name;
+    const auto put_sweep = [&]<class Operation>(operation o, const Operation*) {
+        put(table.row, o, run_row_regime<Operation, I>);
+        table.accepts[static_cast<std::size_t>(o)] = [](std::size_t n) {
+            return row_regimes<Operation>[I].accepts(n, false);
+        };
     };
-    put(table.row, operation::softmax, [](const void* state) {
-        const row r(state);
-        softmax_operation operation{r.p.output};
-        row_regimes[I].run(operation, r.p.first, r.p.of.columns, 1);
-    });
+    put_sweep(operation::softmax, static_cast<softmax_operation*>(nullptr));
+    put_sweep(operation::log_softmax, static_cast<log_softmax_operation*>(nullptr));
+    put_sweep(operation::log_sum_exp, static_cast<kernels::log_sum_exp_operation*>(nullptr));
+    put_sweep(operation::cross_entropy, static_cast<loss_operation*>(nullptr));
+    put_sweep(operation::cross_entropy_gradient, static_cast<gradient_operation*>(nullptr));
     return table;
 }
 
+/// The same for functions of many rows.
 template <std::size_t I>
 constexpr kernel_table rows_regime()
 {
     kernel_table table{};
-    table.regime = rows_regimes[I].name;
-    table.accepts = rows_regimes[I].accepts;
-    put(table.rows, operation::softmax, [](const void* state) {
-        const rows r(state);
-        const auto n = static_cast<std::ptrdiff_t>(r.p.of.columns);
-        rows_regimes[I].run({r.p.first, n}, {r.p.output, n}, r.p.of.rows, r.p.of.columns, 1);
-    });
+    table.regime = rows_regimes<softmax_operation>[I].name;
+    const auto put_sweep = [&]<class Operation>(operation o, const Operation*) {
+        put(table.rows, o, run_rows_regime<Operation, I>);
+        table.accepts[static_cast<std::size_t>(o)] = rows_regimes<Operation>[I].accepts;
+    };
+    put_sweep(operation::softmax, static_cast<softmax_operation*>(nullptr));
+    put_sweep(operation::log_softmax, static_cast<log_softmax_operation*>(nullptr));
     return table;
 }
 
-static_assert(std::size(row_regimes) == 4 && std::size(rows_regimes) == 3, "each has a line below");
+static_assert(std::size(row_regimes<softmax_operation>) == 4 && std::size(rows_regimes<softmax_operation>) == 3,
+              "each has a line below");
 kernel_table tables[] = {chosen_by_the_library(), row_regime<0>(),  row_regime<1>(),  row_regime<2>(),
                          row_regime<3>(),         rows_regime<0>(), rows_regime<1>(), rows_regime<2>()};
 #else

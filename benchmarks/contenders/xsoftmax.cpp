@@ -46,8 +46,9 @@ template <class T>
 call prepare(const kernel_table& table, const problem<T>& p)
 {
     const auto& functions = p.of.inner != 1 ? table.inner_axis : p.of.rows == 1 ? table.row : table.rows;
-    const kernel_function f = functions[static_cast<std::size_t>(p.operation)];
-    if (table.accepts != nullptr && !table.accepts(p.of.columns)) return {};
+    const auto which = static_cast<std::size_t>(p.operation);
+    const kernel_function f = functions[which];
+    if (table.accepts[which] != nullptr && !table.accepts[which](p.of.columns)) return {};
     return f == nullptr ? call{} : call{f, std::make_shared<const problem<T>>(p)};
 }
 

@@ -263,7 +263,7 @@ def by_sweep(document, operation="softmax", element="float", architecture=None):
     if chosen is None or len(series) < 2:
         return None
     series["xsoftmax"] = document.rows(operation, element, chosen)
-    if architecture == _default_architecture(document):
+    if architecture == _default_architecture(document) and operation == "softmax":
         series |= {label: document.rows(operation, element, label) for label in ("bare exp", "memcpy")}
     return _lines(f"{operation} of {element}s by sweep, {architecture}",
                   f"one row; xsoftmax is what the library chooses; lower is better · {_processor(document)}", series,
@@ -410,6 +410,10 @@ def all_plots(report):
         "kernels-by-architecture-double": by_architecture(report.kernels, element="double"),
         "kernels-by-sweep": by_sweep(report.kernels),
         "batches-by-sweep": batches_by_sweep(report.kernels),
+        "kernels-by-sweep-log_softmax": by_sweep(report.kernels, "log_softmax"),
+        "batches-by-sweep-log_softmax": batches_by_sweep(report.kernels, "log_softmax"),
+        "kernels-by-sweep-log_sum_exp": by_sweep(report.kernels, "log_sum_exp"),
+        "kernels-by-sweep-cross_entropy_gradient": by_sweep(report.kernels, "cross_entropy_gradient"),
         **sweeps_of_other_architectures(report.kernels),
         "functions": functions(report.kernels),
         "time-by-library-log_softmax": time_by_library(report.libraries, "log_softmax"),

@@ -15,6 +15,16 @@ FUNCTIONS = {
     "cross_entropy_targets_gradient": "gradient by target probabilities",
 }
 
+# Those whose sweeps are measured by name, of one row and of many.
+SWEPT = {
+    "softmax": "Softmax",
+    "log_softmax": "Log-softmax",
+    "log_sum_exp": "Log-sum-exp",
+    "cross_entropy": "Cross-entropy",
+    "cross_entropy_gradient": "Cross-entropy and its gradient",
+}
+SWEPT_IN_BATCHES = ("softmax", "log_softmax")
+
 # Along the last axis, or the middle one of three.
 BATCH_FUNCTIONS = {
     "softmax": "`softmax`",
@@ -154,28 +164,29 @@ def kernels(document, element="float"):
     return Table([f"ns per element, {element}, row of"] + [length(n) for n in lengths], rows)
 
 
-def sweeps(document, element="float"):
+def sweeps(document, element="float", operation="softmax"):
     """Each sweep at each length that it accepts, beside what the library chooses."""
-    lengths = _lengths(document, "softmax", element)
-    return _sweeps(document, element, [(1, n) for n in lengths], f"ns per element, {element}, row of",
+    lengths = _lengths(document, operation, element)
+    return _sweeps(document, operation, element, [(1, n) for n in lengths], f"ns per element, {element}, row of",
                    [length(n) for n in lengths])
 
 
-def batch_sweeps(document, element="float"):
-    shapes = document.batches("softmax", element)
-    return _sweeps(document, element, shapes, f"ns per element, {element}", [f"{r}×{c}" for r, c in shapes])
+def batch_sweeps(document, element="float", operation="softmax"):
+    shapes = document.batches(operation, element)
+    return _sweeps(document, operation, element, shapes, f"ns per element, {element}",
+                   [f"{r}×{c}" for r, c in shapes])
 
 
-def _sweeps(document, element, shapes, corner, header):
+def _sweeps(document, operation, element, shapes, corner, header):
     rows = []
-    chosen = {document.contenders[label]["architecture"]: label for label in document.labels("softmax", element)
+    chosen = {document.contenders[label]["architecture"]: label for label in document.labels(operation, element)
               if is_chosen_by_library(document, label)}
     for architecture, label in chosen.items():
-        labels = [label] + [other for other in document.labels("softmax", element)
+        labels = [label] + [other for other in document.labels(operation, element)
                             if document.contenders[other]["regime"]
                             and document.contenders[other]["architecture"] == architecture]
         for other in labels:
-            cells = [_cell(document, "softmax", element, other, shape) for shape in shapes]
+            cells = [_cell(document, operation, element, other, shape) for shape in shapes]
             if any(cell != "–" for cell in cells):
                 rows.append([f"{architecture}: {document.contenders[other]['regime'] or 'as chosen'}"] + cells)
     return Table([corner] + header, rows, [f"{architecture}: as chosen" for architecture in chosen])
@@ -349,11 +360,14 @@ def all_tables(report):
         tables["functions"] = "Every function", functions(report.kernels)
         tables["batch-functions"] = "Every function of many rows", batch_functions(report.kernels)
         for element in ("float", "double"):
-            if report.kernels.has("softmax", element):
-                tables[f"sweeps-{element}"] = f"Softmax of one row of {element}s by sweep", sweeps(report.kernels,
-                                                                                                  element)
-                tables[f"batch-sweeps-{element}"] = (f"Softmax of batches of {element}s by sweep",
-                                                     batch_sweeps(report.kernels, element))
+            for operation, name in SWEPT.items():
+                if not report.kernels.has(operation, element):
+                    continue
+                tables[f"sweeps-{operation}-{element}"] = (f"{name} of one row of {element}s by sweep",
+                                                           sweeps(report.kernels, element, operation))
+                if operation in SWEPT_IN_BATCHES:
+                    tables[f"batch-sweeps-{operation}-{element}"] = (f"{name} of batches of {element}s by sweep",
+                                                                     batch_sweeps(report.kernels, element, operation))
         tables["row-groups"] = "Many short rows", row_groups(report.kernels)
     if report.libraries is not None:
         tables["libraries"] = "Versions", libraries(report.libraries)
