@@ -253,13 +253,16 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
         write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             const B y = window.load_from(log_probabilities, -infinity<T>);
             const B g = window.load_from(upstream, T(0));
-            return by_reciprocal::divide(result(B(reference.exponential(y) * total), g), over_temperature);
+            return result(B(reference.exponential(y) * total), g);
         });
     };
-    if (lift == 1)
+    if (temperature == 1)
         write([](B term, B g) XSOFTMAX_INLINE_LAMBDA { return B(g - term); });
+    else if (lift == 1)
+        write([&](B term, B g) XSOFTMAX_INLINE_LAMBDA { return by_reciprocal::divide(B(g - term), over_temperature); });
     else
-        write([&](B term, B g) XSOFTMAX_INLINE_LAMBDA { return B(g * lifted - term); });
+        write([&](B term, B g)
+                  XSOFTMAX_INLINE_LAMBDA { return by_reciprocal::divide(B(g * lifted - term), over_temperature); });
     if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }
 
