@@ -417,12 +417,6 @@ public:
         value_ = maximum;
     }
 
-    /// Relative to 1, whatever the maximum; value() is then not to be asked for.
-    XSOFTMAX_ALWAYS_INLINE explicit near_maximum(const scale_for<B>& scale)
-        : maximum_(T(0)), scale_(scale), cutoff_(scale.cutoff), offset_(exponent_base<B>)
-    {
-    }
-
     /// A maximum for each lane, where the lanes are rows; value() is then not to be asked for.
     XSOFTMAX_ALWAYS_INLINE near_maximum(B maximum, const scale_for<B>& scale)
         : maximum_(maximum), scale_(scale), cutoff_(maximum + B(scale.cutoff))
@@ -448,6 +442,11 @@ public:
     XSOFTMAX_ALWAYS_INLINE near_maximum(T maximum, const near_maximum& guess)
         : value_(maximum), maximum_(maximum), scale_(guess.scale_), cutoff_(guess.cutoff_), offset_(guess.offset_)
     {
+    }
+
+    XSOFTMAX_ALWAYS_INLINE static near_maximum relative_to_one(T maximum, const scale_for<B>& scale)
+    {
+        return {maximum, maximum + scale.cutoff, exponent_base<B>, scale};
     }
 
     XSOFTMAX_ALWAYS_INLINE B cutoff() const { return cutoff_; }

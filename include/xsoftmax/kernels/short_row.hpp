@@ -3,7 +3,7 @@
 /// A row of a few vectors, held in registers from the first load to the last store.
 ///
 /// Such a row is bound by latency: two reductions across lanes and a division, one after the other. So the polynomials are
-/// computed before the maximum is known, softmax of floats mostly does without it, and nothing goes through memory.
+/// computed before the maximum is known, floats mostly do without it, and nothing goes through memory.
 
 #include "compiler.hpp"
 #include "exp.hpp"
@@ -94,6 +94,20 @@ XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> unbounded_short_sum(const B (&terms)[Ve
 template <class Operation, class T>
 inline constexpr bool takes_guesses = !Operation::counts_winners && sizeof(T) == 4;
 
+/// May exponentials be relative to 1? `best` has the maximum in one lane, and `top` is it, of operations that count winners.
+/// With a negative maximum they would find some below the least normal number that are above the cutoff.
+template <class Operation, class B>
+XSOFTMAX_ALWAYS_INLINE bool is_relative_to_one(B best, value_of<B> top, const scale_for<B>& scale)
+{
+    using T = value_of<B>;
+    if constexpr (takes_guesses<Operation, T>)
+        return scale.is_zero_good_guess(best);
+    else if constexpr (sizeof(T) == 4 && Operation::any_reference)
+        return top >= T(0) && top <= scale.guess_limit();
+    else
+        return false;
+}
+
 /// A row of `Vectors` vectors, the last of which may be a part. Each has a frame of its own: the largest one's would cost
 /// the smallest 1 of 10 ns.
 template <std::size_t Vectors, class Arch, class Operation, class T>
@@ -118,15 +132,14 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
         best = k == 0 ? x[k] : maximum(best, x[k]);
     });
     // Relative to 1, if it is near enough, the exponentials need not wait for the maximum.
-    const bool is_near_one = takes_guesses<Operation, T> && scale.is_zero_good_guess(best);
-    T top = 0;
-    if (!is_near_one) [[unlikely]] {
-        top = horizontal_maximum(best);
-        if (!scale.is_near(top)) [[unlikely]]
-            return far_row<T, Arch>(operation, logits, n, temperature, top);
-    }
+    const T known_top = Operation::counts_winners ? horizontal_maximum(best) : T(0);
+    const bool is_near_one = is_relative_to_one<Operation>(best, known_top, scale);
+    if (!is_near_one) [[unlikely]]
+        if (!scale.is_near(horizontal_maximum(best))) [[unlikely]]
+            return far_row<T, Arch>(operation, logits, n, temperature, horizontal_maximum(best));
 
-    const near_maximum<B> maximum = is_near_one ? near_maximum<B>(scale) : near_maximum<B>(top, scale);
+    const near_maximum<B> maximum = is_near_one ? near_maximum<B>::relative_to_one(known_top, scale)
+                                                : near_maximum<B>(horizontal_maximum(best), scale);
     B terms[Vectors][Operation::sums], low_terms[Vectors][Operation::sums];
     two_parts<B> exponentials[Vectors];
     row_totals<T, Operation::sums> totals;
