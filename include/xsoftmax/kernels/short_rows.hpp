@@ -177,7 +177,7 @@ private:
     /// Is no row's sum NaN, or so small that its maximum is too far below the guess?
     XSOFTMAX_ALWAYS_INLINE bool sums_allow_guess() const
     {
-        const doubles least(double(exp_constants<T>::least_sum_of_guess));
+        const doubles least(static_cast<double>(exp_constants<T>::least_sum_of_guess));
         bool all = true;
         for (const doubles& of_rows : sums_[0]) all = all && all_true<doubles>(of_rows >= least);
         return all;
