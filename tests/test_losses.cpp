@@ -654,6 +654,27 @@ TEMPLATE_TEST_CASE("a sum of losses is the sum of the rows' losses", "[losses]",
 
 // ---- One-hot probabilities --------------------------------------------------------------------------------------------
 
+// Some gradients are denormal, and the factor of their exponentials is small.
+TEMPLATE_TEST_CASE("equal rows of far classes get equal gradients, in groups and alone", "[losses]", float, double)
+{
+    const std::size_t rows = 1001;
+    for (const std::size_t n : {20u, 32u, 53u})
+        for (const double top : {19.5, -19.5, 0.0, 40.0})
+            for (const double distance : {24.0, 60.0, 108.0}) {
+                std::vector<TestType> x(rows * n), gradient(x.size());
+                for (std::size_t i = 0; i < x.size(); ++i) {
+                    const auto k = static_cast<double>(i % n);
+                    x[i] = static_cast<TestType>(i % n < n / 2 ? top - 0.01 * k : top - distance - 0.7 * k);
+                }
+                const std::vector<int> classes(rows, 3);
+                xsoftmax::softmax_cross_entropy(xsoftmax::matrix_view<const TestType>(x.data(), rows, n), classes,
+                                                xsoftmax::matrix_view<TestType>(gradient.data(), rows, n));
+                INFO(n << " elements, top " << top << ", distance " << distance);
+                for (std::size_t r = 1; r < rows; ++r)
+                    REQUIRE(std::memcmp(&gradient[r * n], gradient.data(), n * sizeof(TestType)) == 0);
+            }
+}
+
 TEMPLATE_TEST_CASE("one-hot target probabilities are class indices, bit for bit", "[losses]", float, double)
 {
     using T = TestType;

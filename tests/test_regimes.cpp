@@ -255,9 +255,12 @@ TEMPLATE_TEST_CASE("guesses that are wrong", "[regimes]", softmax_of<float>, sof
                    loss_of<double>, gradient_of<float>, gradient_of<double>)
 {
     using T = typename TestType::element;
-    for (const std::size_t n : {64u, 65u, 128u, 129u, 300u, 1000u, 9000u})
+    for (const std::size_t n : {4u, 17u, 32u, 64u, 65u, 128u, 129u, 300u, 1000u, 9000u})
         for (const auto& x : adversarial_rows<T>(n)) {
             INFO(n << " elements, seed " << logits::seed());
+            if (row_regimes<TestType>[0].accepts(n, false))
+                REQUIRE(largest_error<TestType>(x, run<TestType>("short_row", x)) <= bound);
+            if (n < kernels::guess_elements) continue;
             const auto three = run<TestType>("three_pass", x);
             REQUIRE(same_bits(run<TestType>("two_pass", x), three));
             REQUIRE(largest_error<TestType>(x, three) <= bound);
@@ -271,15 +274,19 @@ TEMPLATE_TEST_CASE("a winner that leads by any distance", "[regimes]", log_softm
                    gradient_of<double>)
 {
     using T = typename TestType::element;
-    for (const std::size_t n : {150u, 500u, 4096u, 70000u}) {
+    for (const std::size_t n : {6u, 16u, 31u, 64u, 128u, 150u, 500u, 4096u, 70000u}) {
         if (logits::emulated && n > 1000) continue;
         const auto background = logits::normal<T>(n, 1, n);
         const double step = n > 5000 ? 9.3 : n > 1000 ? 2.9 : 0.41;
         for (double lead = -2; lead < 100; lead += step)
             for (const std::size_t at : {std::size_t{5}, n / 2, n - 1}) {
                 auto x = background;
-                x[at] = static_cast<T>(lead);
+                if (at < n) x[at] = static_cast<T>(lead);
+                if (at >= n) continue;
                 INFO(n << " elements, " << lead << " at " << at << ", seed " << logits::seed());
+                if (row_regimes<TestType>[0].accepts(n, false))
+                    REQUIRE(largest_error<TestType>(x, run<TestType>("short_row", x)) <= bound);
+                if (n < kernels::guess_elements) continue;
                 const auto three = run<TestType>("three_pass", x);
                 REQUIRE(same_bits(run<TestType>("two_pass", x), three));
                 REQUIRE(largest_error<TestType>(x, three) <= bound);

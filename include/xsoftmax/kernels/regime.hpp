@@ -22,9 +22,10 @@
 ///                         short_rows_vectors vectors, of softmax,
 ///                         log_softmax, log_sum_exp and losses of
 ///                         classes
-///     contiguous          longer, from guess_elements on, of          overlapped_rows
-///                         softmax, log_softmax and gradients of
-///                         classes, as for two_pass
+///     contiguous          longer than short_row takes, from           overlapped_rows
+///                         guess_elements on, of softmax,
+///                         log_softmax and gradients of classes, as
+///                         for two_pass
 ///     contiguous          such, up to scratch_row_bytes, where        rows_by_scratch
 ///                         results exceed out_of_cache_bytes
 ///     apart               neighbours are contiguous                   inner_axis: a row in each lane

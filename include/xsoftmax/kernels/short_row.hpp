@@ -3,7 +3,7 @@
 /// A row of a few vectors, held in registers from the first load to the last store.
 ///
 /// Such a row is bound by latency: two reductions across lanes and a division, one after the other. So the polynomials are
-/// computed before the maximum is known, floats mostly do without it, and nothing goes through memory.
+/// computed before the maximum is known, softmax of floats mostly does without it, and nothing goes through memory.
 
 #include "compiler.hpp"
 #include "exp.hpp"
@@ -79,6 +79,13 @@ struct short_sum {
     }
 };
 
+/// Are sums of an operation those of others than winners, which a fixed bit may leave in the low parts, where additions round?
+template <class Operation, class T>
+inline constexpr bool leaves_thin_sums = Operation::counts_winners && sizeof(T) == 8;
+
+/// Of such sums but 0, the least of which a 32nd at most is in the low parts. A winner that leads by 23 leaves less.
+inline constexpr double least_sum_of_others = exp_constants<double>::stored_factor * 0x1p-33;
+
 /// The same for terms that may exceed an exponential.
 template <std::size_t Vectors, class B, std::size_t Sums>
 XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> unbounded_short_sum(const B (&terms)[Vectors][Sums], std::size_t j)
@@ -89,20 +96,26 @@ XSOFTMAX_ALWAYS_INLINE wide<value_of<B>> unbounded_short_sum(const B (&terms)[Ve
     return running.total();
 }
 
-/// May exponentials be relative to a guess at a row's maximum? It changes no bit of the results, as references are powers of
-/// two. Not for winners, which are found by the maximum, nor for sums that are split at a bit below it.
+/// May exponentials be relative to any power of two near a row's maximum? It then changes no bit of the results. Not for winners,
+/// which are found by the maximum, nor for sums that are split at a bit below it.
 template <class Operation, class T>
 inline constexpr bool takes_guesses = !Operation::counts_winners && sizeof(T) == 4;
 
-/// May exponentials be relative to 1? `best` has the maximum in one lane, and `top` is it, of operations that count winners.
-/// With a negative maximum they would find some below the least normal number that are above the cutoff.
+/// Where winners are found by the maximum, may exponentials at least be relative to a larger power of two? Those of a smaller one
+/// would fall below the least normal number above the cutoff. Not where results are exponentials times a factor, which would
+/// be a smaller one and might lose digits.
+template <class Operation, class T>
+inline constexpr bool takes_larger_references =
+    Operation::any_reference && !Operation::uses_exponentials && sizeof(T) == 4;
+
+/// May exponentials be relative to 1? `best` has the maximum in one lane; of operations that count winners `top` is it.
 template <class Operation, class B>
 XSOFTMAX_ALWAYS_INLINE bool is_relative_to_one(B best, value_of<B> top, const scale_for<B>& scale)
 {
     using T = value_of<B>;
     if constexpr (takes_guesses<Operation, T>)
         return scale.is_zero_good_guess(best);
-    else if constexpr (sizeof(T) == 4 && Operation::any_reference)
+    else if constexpr (takes_larger_references<Operation, T>)
         return top >= T(0) && top <= scale.guess_limit();
     else
         return false;
@@ -160,6 +173,9 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     XSOFTMAX_UNROLL
     for (std::size_t j = 0; j < Operation::exponential_sums; ++j)
         totals.sums[j] = short_sum<B>::of(terms, low_terms, j).total();
+    if constexpr (leaves_thin_sums<Operation, T>)
+        if (const double others = leading(totals.sums[0]); !(others >= least_sum_of_others || others == 0)) [[unlikely]]
+            return three_pass<Arch>(operation, logits, n, temperature);
     XSOFTMAX_UNROLL
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j)
         totals.sums[j] = unbounded_short_sum(terms, j);

@@ -74,6 +74,9 @@ public:
                 first_row, end, logits, operations,
                 [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA { return reference_of(r, scale); },
                 [](B) XSOFTMAX_INLINE_LAMBDA {});
+            if constexpr (leaves_thin_sums<Operation, T>)
+                if (!are_sums_thick()) [[unlikely]]
+                    return false;
             if constexpr (Operation::counts_winners)
                 finish_rows(first_row, references, scale, operations);
             else
@@ -180,6 +183,17 @@ private:
         const doubles least(static_cast<double>(exp_constants<T>::least_sum_of_guess));
         bool all = true;
         for (const doubles& of_rows : sums_[0]) all = all && all_true<doubles>(of_rows >= least);
+        return all;
+    }
+
+    /// Is each row's sum 0, or at least least_sum_of_others?
+    XSOFTMAX_ALWAYS_INLINE bool are_sums_thick() const
+    {
+        bool all = true;
+        for (std::size_t h = 0; h < rows / doubles::size; ++h) {
+            const doubles others = sums_[0][h] + sums_[1][h];
+            all = all && all_true<doubles>(zero_where(others >= doubles(least_sum_of_others), others) == doubles(0.0));
+        }
         return all;
     }
 
