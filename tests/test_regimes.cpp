@@ -294,6 +294,19 @@ TEMPLATE_TEST_CASE("a winner that leads by any distance", "[regimes]", log_softm
     }
 }
 
+// Sums of doubles in short rows are split at a bit that is far above such others.
+TEMPLATE_TEST_CASE("the others of a winner of doubles that leads by far", "[regimes]", log_softmax_of<double>,
+                   log_sum_exp_of<double>, loss_of<double>, gradient_of<double>)
+{
+    for (std::size_t n = 16; row_regimes<TestType>[0].accepts(n, false); n *= 2)
+        for (std::uint64_t salt = 0; salt < (logits::emulated ? 20 : 400); ++salt) {
+            auto x = logits::normal<double>(n, 0.5, salt + 1000 * n);
+            x[n / 2] = 24 + 0.2 * static_cast<double>(salt);
+            INFO(n << " elements, leads by " << x[n / 2] << ", seed " << logits::seed());
+            REQUIRE(largest_error<TestType>(x, run<TestType>("short_row", x)) <= 2);
+        }
+}
+
 TEMPLATE_TEST_CASE("NaN and infinity anywhere", "[regimes]", softmax_of<float>, softmax_of<double>,
                    log_softmax_of<float>, log_softmax_of<double>, log_sum_exp_of<float>, log_sum_exp_of<double>,
                    loss_of<float>, loss_of<double>, gradient_of<float>, gradient_of<double>)
