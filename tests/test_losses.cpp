@@ -652,8 +652,6 @@ TEMPLATE_TEST_CASE("a sum of losses is the sum of the rows' losses", "[losses]",
     });
 }
 
-// ---- One-hot probabilities --------------------------------------------------------------------------------------------
-
 // Some gradients are denormal, and the factor of their exponentials is small.
 TEMPLATE_TEST_CASE("equal rows of far classes get equal gradients, in groups and alone", "[losses]", float, double)
 {
@@ -674,6 +672,8 @@ TEMPLATE_TEST_CASE("equal rows of far classes get equal gradients, in groups and
                     REQUIRE(std::memcmp(&gradient[r * n], gradient.data(), n * sizeof(TestType)) == 0);
             }
 }
+
+// ---- One-hot probabilities --------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("one-hot target probabilities are class indices, bit for bit", "[losses]", float, double)
 {

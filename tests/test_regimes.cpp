@@ -281,8 +281,7 @@ TEMPLATE_TEST_CASE("a winner that leads by any distance", "[regimes]", log_softm
         for (double lead = -2; lead < 100; lead += step)
             for (const std::size_t at : {std::size_t{5}, n / 2, n - 1}) {
                 auto x = background;
-                if (at < n) x[at] = static_cast<T>(lead);
-                if (at >= n) continue;
+                x[at] = static_cast<T>(lead);
                 INFO(n << " elements, " << lead << " at " << at << ", seed " << logits::seed());
                 if (row_regimes<TestType>[0].accepts(n, false))
                     REQUIRE(largest_error<TestType>(x, run<TestType>("short_row", x)) <= bound);

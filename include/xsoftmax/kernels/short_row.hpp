@@ -147,9 +147,8 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     // Relative to 1, if it is near enough, the exponentials need not wait for the maximum.
     const T known_top = Operation::counts_winners ? horizontal_maximum(best) : T(0);
     const bool is_near_one = is_relative_to_one<Operation>(best, known_top, scale);
-    if (!is_near_one) [[unlikely]]
-        if (!scale.is_near(horizontal_maximum(best))) [[unlikely]]
-            return far_row<T, Arch>(operation, logits, n, temperature, horizontal_maximum(best));
+    if (!is_near_one && !scale.is_near(horizontal_maximum(best))) [[unlikely]]
+        return far_row<T, Arch>(operation, logits, n, temperature, horizontal_maximum(best));
 
     const near_maximum<B> maximum = is_near_one ? near_maximum<B>::relative_to_one(known_top, scale)
                                                 : near_maximum<B>(horizontal_maximum(best), scale);
