@@ -983,53 +983,6 @@ private:
     [[no_unique_address]] std::conditional_t<is_avx512<arch>, mask_of<B>, nothing> found_{};
 };
 
-/// Bit k tells whether the condition holds in lane k.
-template <class B>
-XSOFTMAX_ALWAYS_INLINE std::uint64_t bits_of_lanes(mask_of<B> condition)
-{
-    using arch [[maybe_unused]] = arch_of<B>;
-#if defined(__AVX512F__)
-    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
-        return static_cast<std::uint64_t>(static_cast<__mmask16>(condition));
-    else if constexpr (is_avx512<arch>)
-        return static_cast<std::uint64_t>(static_cast<__mmask8>(condition));
-    else
-#endif
-#if defined(__AVX__)
-        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
-        return static_cast<std::uint64_t>(_mm256_movemask_ps(condition));
-    else if constexpr (is_avx<arch>)
-        return static_cast<std::uint64_t>(_mm256_movemask_pd(condition));
-    else
-#endif
-#if defined(__SSE2__)
-        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
-        return static_cast<std::uint64_t>(_mm_movemask_ps(condition));
-    else if constexpr (is_sse<arch>)
-        return static_cast<std::uint64_t>(_mm_movemask_pd(condition));
-    else
-#endif
-    {
-        alignas(B) value_of<B> lanes[B::size];
-        where(condition, B(value_of<B>(1)), B(value_of<B>(0))).store_aligned(lanes);
-        std::uint64_t bits = 0;
-        for (std::size_t k = 0; k < B::size; ++k) bits |= std::uint64_t{lanes[k] != 0} << k;
-        return bits;
-    }
-}
-
-/// The place of the lowest bit of a number that is not 0. (std::countr_zero would be shared by units of all targets.)
-XSOFTMAX_ALWAYS_INLINE std::size_t lowest_bit(std::uint64_t bits)
-{
-#if defined(__GNUC__)
-    return static_cast<std::size_t>(__builtin_ctzll(bits));
-#else
-    std::size_t place = 0;
-    while ((bits >> place & 1) == 0) ++place;
-    return place;
-#endif
-}
-
 /// How many lanes of a condition hold.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE std::size_t count_true(mask_of<B> condition)
