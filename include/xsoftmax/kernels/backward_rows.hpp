@@ -74,47 +74,43 @@ private:
         const auto add = [](B a, B b) XSOFTMAX_INLINE_LAMBDA {
             return B(a + b);
         };
-        B found[rows];
         bool one[rows];
-        for (std::size_t r = 0; r < rows; ++r) {
+        const auto found_in = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
             std::size_t count = 0;
+            B found;
             for_each([&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
                 const auto above = window.load_from(at_.forward(first_row_ + r), T(0)) > B(T(0.5));
                 const B g = kept_where(above, B(window.load_from(at_.upstream(first_row_ + r), T(0))));
                 count += count_true<B>(above);
-                found[r] = k == 0 ? g : add(found[r], g);
+                found = k == 0 ? g : add(found, g);
             });
             one[r] = count == 1;
-        }
-        reduce_across(found, add).store_aligned(references_);
+            return found;
+        };
+        reduce_across<B>(found_in, add).store_aligned(references_);
         for (std::size_t r = 0; r < rows; ++r)
             if (!one[r]) references_[r] = 0;
     }
 
     XSOFTMAX_ALWAYS_INLINE void add_up()
     {
-        constexpr std::size_t at_once = doubles::size;
-        for (std::size_t from = 0; from < rows; from += at_once) {
-            doubles lanes[at_once];
-            for (std::size_t q = 0; q < at_once; ++q) {
-                const std::size_t r = from + q;
-                sum_of<B> sum;
-                for_each([&](std::size_t, auto window) XSOFTMAX_INLINE_LAMBDA {
-                    const B p = window.load_from(at_.forward(first_row_ + r), T(0));
-                    sum.add(weighted(p, B(window.load_from(at_.upstream(first_row_ + r), T(0))), references_[r]));
-                });
-                if constexpr (sizeof(T) == 4)
-                    lanes[q] = sum.lanes();
-                else
-                    means_[r] = to_double(sum.total());
-            }
-            if constexpr (sizeof(T) == 4) {
-                alignas(B) double sums[at_once];
-                reduce_across(lanes, [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA {
-                    return doubles(a + b);
-                }).store_aligned(sums);
-                for (std::size_t q = 0; q < at_once; ++q) means_[from + q] = static_cast<T>(sums[q]);
-            }
+        const auto sum_of_row = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
+            sum_of<B> sum;
+            for_each([&](std::size_t, auto window) XSOFTMAX_INLINE_LAMBDA {
+                const B p = window.load_from(at_.forward(first_row_ + r), T(0));
+                sum.add(weighted(p, B(window.load_from(at_.upstream(first_row_ + r), T(0))), references_[r]));
+            });
+            return sum;
+        };
+        if constexpr (sizeof(T) == 8)
+            for (std::size_t r = 0; r < rows; ++r) means_[r] = to_double(sum_of_row(r).total());
+        else {
+            const auto means_from = [&](std::size_t first) XSOFTMAX_INLINE_LAMBDA {
+                return reduce_across<doubles>(
+                    [&](std::size_t q) XSOFTMAX_INLINE_LAMBDA { return sum_of_row(first + q).lanes(); },
+                    [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA { return doubles(a + b); });
+            };
+            to_floats<arch_of<B>>({means_from(0), means_from(doubles::size)}).store_aligned(means_);
         }
     }
 

@@ -29,84 +29,91 @@ class short_rows_group {
     using doubles = typename sum::doubles;
 
     static constexpr std::size_t rows = B::size;
+    static constexpr std::size_t halves = rows / doubles::size;
     static constexpr std::size_t last = Vectors - 1;
     /// Are all rows relative to the first element of the first one, rather than each to its maximum?
     static constexpr bool guesses = takes_guesses<Operation, T>;
     static constexpr std::size_t count = coefficients_count<Operation, T>;
+    static constexpr bool keeps_lows = sum::parts == 1;
+
+    /// Lane r is row r's sum.
+    struct sums_of_rows {
+        doubles part[sum::parts][halves];
+    };
 
 public:
-    /// Rows from `first_row` on. logits(r) points to row r, operation(r) is what to do with it. False if these rows are not
-    /// to be done in a group.
-    template <class Logits, class Operations>
+    /// Rows from `first_row` on. logits(r) points to row r, operation(r) is what to do with it. beside(r) is called after row r of
+    /// these, for other work to be done meanwhile. False if these rows are not to be done in a group.
+    template <class Logits, class Operations, class Beside>
     XSOFTMAX_ALWAYS_INLINE bool read(std::size_t first_row, const leading_lanes<B>& end, const scale_for<B>& scale,
-                                     const Logits& logits, const Operations& operations)
+                                     const Logits& logits, const Operations& operations, const Beside& beside)
     {
         if constexpr (guesses) {
             const T guess = logits(first_row)[0];
             if (!scale.is_near(guess)) [[unlikely]]
-                return false;
+                return without_reading(beside);
             const near_maximum<B> reference(guess, scale);
             B best(-infinity<T>);
-            add_up(
+            const sums_of_rows sums = add_up(
                 first_row, end, logits,
                 operations, [&](std::size_t) XSOFTMAX_INLINE_LAMBDA -> auto& { return reference; },
-                [&](B x) XSOFTMAX_INLINE_LAMBDA { best = maximum(best, x); });
-            store(Operation::template finish_lanes<B>(sums_));
-            return scale.is_good_guess(guess, horizontal_maximum(best)) && sums_allow_guess();
+                [&](B x) XSOFTMAX_INLINE_LAMBDA { best = maximum(best, x); }, beside);
+            store(Operation::template finish_lanes<B>(sums.part));
+            return scale.is_good_guess(guess, horizontal_maximum(best)) && allow_guess(sums);
         }
         else {
-            B tops[rows];
-            for (std::size_t r = 0; r < rows; ++r) {
-                const T* const row = logits(first_row + r);
-                for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-                    const B x = window.load_from(row, -infinity<T>);
-                    tops[r] = k == 0 ? x : maximum(tops[r], x);
-                });
-            }
-            const B maxima = reduce_across(tops, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return maximum(a, b); });
+            const B maxima = reduce_across<B>(
+                [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
+                    const T* const row = logits(first_row + r);
+                    B top;
+                    for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+                        const B x = window.load_from(row, -infinity<T>);
+                        top = k == 0 ? x : maximum(top, x);
+                    });
+                    return top;
+                },
+                [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return maximum(a, b); });
             if (!scale.are_near(maxima)) [[unlikely]]
-                return false;
+                return without_reading(beside);
             const near_maximum<B> references(maxima, scale);
             maxima.store_aligned(top_);
             references.cutoff().store_aligned(cutoff_);
             references.offset().store_aligned(offset_);
-            add_up(
+            const sums_of_rows sums = add_up(
                 first_row, end, logits, operations,
                 [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA { return reference_of(r, scale); },
-                [](B) XSOFTMAX_INLINE_LAMBDA {});
+                [](B) XSOFTMAX_INLINE_LAMBDA {}, beside);
             if constexpr (leaves_thin_sums<Operation, T>)
-                if (!are_sums_thick()) [[unlikely]]
+                if (!are_thick(sums)) [[unlikely]]
                     return false;
             if constexpr (Operation::counts_winners)
-                finish_rows(first_row, references, scale, operations);
+                finish_rows(sums, first_row, references, scale, operations);
             else
-                store(Operation::template finish_lanes<B>(sums_));
+                store(Operation::template finish_lanes<B>(sums.part));
             return true;
         }
     }
 
+    /// Row r of those that were read.
     template <class Operations>
-    XSOFTMAX_ALWAYS_INLINE void write(std::size_t first_row, const leading_lanes<B>& end, const scale_for<B>& scale,
-                                      const Operations& operations) const
+    XSOFTMAX_ALWAYS_INLINE void write(std::size_t r, std::size_t first_row, const leading_lanes<B>& end,
+                                      const scale_for<B>& scale, const Operations& operations) const
     {
-        const auto write_row = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
-            const Operation& operation = operations(first_row + r);
-            coefficients<B, count> of_row;
-            XSOFTMAX_UNROLL
-            for (std::size_t j = 0; j < count; ++j) of_row.part[j] = B(coefficients_[j][r]);
-            const auto result = operation.template writer<B>(of_row, reference_of(r, scale));
-            for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-                window.store_to(operation.output, result(kept_[r][k], window));
-            });
-            operation.complete();
-        };
-        if constexpr (Vectors == 1) {
-            XSOFTMAX_UNROLL
-            for (std::size_t r = 0; r < rows; ++r) write_row(r);
-        }
-        else
-            // Unrolled, compilers would chew on it for longer than on all else.
-            for (std::size_t r = 0; r < rows; ++r) write_row(r);
+        const Operation& operation = operations(first_row + r);
+        coefficients<B, count> of_row;
+        XSOFTMAX_UNROLL
+        for (std::size_t j = 0; j < count; ++j) of_row.part[j] = B(coefficients_[j][r]);
+        const auto result = operation.template writer<B>(of_row, reference_of(r, scale));
+        for_each(end, [&](std::size_t k, auto window)
+                          XSOFTMAX_INLINE_LAMBDA { window.store_to(operation.output, result(kept_[r][k], window)); });
+        operation.complete();
+    }
+
+    template <class Beside>
+    XSOFTMAX_ALWAYS_INLINE static bool without_reading(const Beside& beside)
+    {
+        for (std::size_t r = 0; r < rows; ++r) beside(r);
+        return false;
     }
 
 private:
@@ -128,70 +135,93 @@ private:
     }
 
     /// Keeps the rows' exponentials or logits, and adds up; see(x) is shown the vectors of logits.
-    template <class Logits, class Operations, class References, class See>
-    XSOFTMAX_ALWAYS_INLINE void add_up(std::size_t first_row, const leading_lanes<B>& end, const Logits& logits,
-                                       const Operations& operations, const References& references, const See& see)
+    template <class Logits, class Operations, class References, class See, class Beside>
+    XSOFTMAX_ALWAYS_INLINE sums_of_rows add_up(std::size_t first_row, const leading_lanes<B>& end, const Logits& logits,
+                                               const Operations& operations, const References& references,
+                                               const See& see, const Beside& beside)
     {
-        // Enough rows at a time to fill the wait for each other's polynomials, few enough for registers and code.
-        constexpr std::size_t together = Vectors == 1 ? doubles::size : Vectors == 2 ? 2 : 1;
-        B lows[rows];
-        for (std::size_t h = 0; h < rows / doubles::size; ++h) {
-            doubles partial[sum::parts][doubles::size];
-            for (std::size_t from = 0; from < doubles::size; from += together) {
-                XSOFTMAX_UNROLL
-                for (std::size_t q = from; q < from + together; ++q) {
-                    const std::size_t r = h * doubles::size + q;
-                    const T* const row = logits(first_row + r);
-                    const Operation& operation = operations(first_row + r);
-                    const auto& reference = references(r);
-                    B terms[Vectors][1], low_terms[Vectors][1];
-                    std::size_t winners = 0;
-                    for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
-                        const B x = window.load_from(row, -infinity<T>);
-                        const two_parts<B> e = reference.unrounded_exponential(x);
-                        see(x);
-                        operation.add_up(x, e.high, reference, window, terms[k]);
-                        operation.add_up(x, e.low, reference, window, low_terms[k]);
-                        if constexpr (Operation::counts_winners) winners += count_true<B>(reference.is_maximum(x));
-                        if constexpr (Operation::takes_two_parts)
-                            kept_[r][k] = e;
-                        else if constexpr (Operation::writes)
-                            kept_[r][k] = x;
-                    });
-                    if constexpr (Operation::counts_winners) winners_[r] = static_cast<double>(winners);
-                    const sum parts = sum::of(terms, low_terms, 0);
-                    XSOFTMAX_UNROLL
-                    for (std::size_t part = 0; part < sum::parts; ++part) partial[part][q] = parts.part[part];
-                    lows[r] = parts.low;
+        [[maybe_unused]] B lows[rows];
+        [[maybe_unused]] doubles second[doubles::size];
+        const auto sum_of_row = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
+            const T* const row = logits(first_row + r);
+            const Operation& operation = operations(first_row + r);
+            const auto& reference = references(r);
+            B terms[Vectors][1], low_terms[Vectors][1];
+            std::size_t winners = 0;
+            for_each(end, [&](std::size_t k, auto window) XSOFTMAX_INLINE_LAMBDA {
+                const B x = window.load_from(row, -infinity<T>);
+                // In parts, since g++ would put the whole on the stack at each use.
+                const two_parts<B> e = reference.unrounded_exponential(x);
+                const B high = e.high, low = e.low;
+                see(x);
+                operation.add_up(x, high, reference, window, terms[k]);
+                operation.add_up(x, low, reference, window, low_terms[k]);
+                if constexpr (Operation::counts_winners) winners += count_true<B>(reference.is_maximum(x));
+                if constexpr (Operation::takes_two_parts) {
+                    kept_[r][k].high = high;
+                    kept_[r][k].low = low;
                 }
+                else if constexpr (Operation::writes)
+                    kept_[r][k] = x;
+            });
+            if constexpr (Operation::counts_winners) winners_[r] = static_cast<double>(winners);
+            const sum of_row = sum::of(terms, low_terms, 0);
+            if constexpr (keeps_lows) lows[r] = of_row.low;
+            if constexpr (sum::parts == 2) second[r % doubles::size] = of_row.part[1];
+            beside(r);
+            return of_row.part[0];
+        };
+        const auto add = [](auto a, auto b) XSOFTMAX_INLINE_LAMBDA {
+            return decltype(a)(a + b);
+        };
+        const auto of = [](const auto& batches) XSOFTMAX_INLINE_LAMBDA {
+            return [&batches](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
+                return batches[r];
+            };
+        };
+        sums_of_rows sums;
+        XSOFTMAX_UNROLL
+        for (std::size_t h = 0; h < halves; ++h) {
+            if constexpr (Vectors <= 2)
+                sums.part[0][h] = reduce_across<doubles>(
+                    [&](std::size_t q) XSOFTMAX_INLINE_LAMBDA { return sum_of_row(h * doubles::size + q); }, add);
+            else {
+                // Unrolled, compilers would chew on it for longer than on all else.
+                doubles first[doubles::size];
+                for (std::size_t q = 0; q < doubles::size; ++q) first[q] = sum_of_row(h * doubles::size + q);
+                sums.part[0][h] = reduce_across<doubles>(of(first), add);
             }
-            XSOFTMAX_UNROLL
-            for (std::size_t part = 0; part < sum::parts; ++part)
-                sums_[part][h] = reduce_across(
-                    partial[part], [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA { return doubles(a + b); });
+            if constexpr (sum::parts == 2) sums.part[1][h] = reduce_across<doubles>(of(second), add);
         }
         if constexpr (sum::parts == 1) {
-            const auto low = to_doubles(reduce_across(lows, [](B a, B b) XSOFTMAX_INLINE_LAMBDA { return B(a + b); }));
-            sums_[0][0] = unscaled(sums_[0][0]) + low.low;
-            sums_[0][1] = unscaled(sums_[0][1]) + low.high;
+            XSOFTMAX_UNROLL
+            for (std::size_t h = 0; h < halves; ++h) sums.part[0][h] = unscaled(sums.part[0][h]);
         }
+        if constexpr (keeps_lows) {
+            const auto low = to_doubles(reduce_across<B>(of(lows), add));
+            sums.part[0][0] = sums.part[0][0] + low.low;
+            sums.part[0][1] = sums.part[0][1] + low.high;
+        }
+        return sums;
     }
 
     /// Is no row's sum NaN, or so small that its maximum is too far below the guess?
-    XSOFTMAX_ALWAYS_INLINE bool sums_allow_guess() const
+    XSOFTMAX_ALWAYS_INLINE static bool allow_guess(const sums_of_rows& sums)
     {
         const doubles least(static_cast<double>(exp_constants<T>::least_sum_of_guess));
         bool all = true;
-        for (const doubles& of_rows : sums_[0]) all = all && all_true<doubles>(of_rows >= least);
+        XSOFTMAX_UNROLL
+        for (std::size_t h = 0; h < halves; ++h) all = all && all_true<doubles>(sums.part[0][h] >= least);
         return all;
     }
 
     /// Is each row's sum 0, or at least least_sum_of_others?
-    XSOFTMAX_ALWAYS_INLINE bool are_sums_thick() const
+    XSOFTMAX_ALWAYS_INLINE static bool are_thick(const sums_of_rows& sums)
     {
         bool all = true;
-        for (std::size_t h = 0; h < rows / doubles::size; ++h) {
-            const doubles others = sums_[0][h] + sums_[1][h];
+        XSOFTMAX_UNROLL
+        for (std::size_t h = 0; h < halves; ++h) {
+            const doubles others = sums.part[0][h] + sums.part[1][h];
             all = all && all_true<doubles>(zero_where(others >= doubles(least_sum_of_others), others) == doubles(0.0));
         }
         return all;
@@ -205,21 +235,21 @@ private:
 
     /// The coefficients, a row at a time.
     template <class Operations>
-    XSOFTMAX_ALWAYS_INLINE void finish_rows(std::size_t first_row, const near_maximum<B>& references,
-                                            const scale_for<B>& scale, const Operations& operations)
+    XSOFTMAX_ALWAYS_INLINE void finish_rows(const sums_of_rows& sums, std::size_t first_row,
+                                            const near_maximum<B>& references, const scale_for<B>& scale,
+                                            const Operations& operations)
     {
         alignas(B) double lanes[sum::parts][rows];
         for (std::size_t part = 0; part < sum::parts; ++part)
-            for (std::size_t h = 0; h < rows / doubles::size; ++h)
-                sums_[part][h].store_aligned(&lanes[part][h * doubles::size]);
-        alignas(B) wide<T> sums[rows];
+            for (std::size_t h = 0; h < halves; ++h) sums.part[part][h].store_aligned(&lanes[part][h * doubles::size]);
+        alignas(B) wide<T> sums_of[rows];
         for (std::size_t r = 0; r < rows; ++r) {
             if constexpr (sum::parts == 1)
-                sums[r] = lanes[0][r];
+                sums_of[r] = lanes[0][r];
             else
-                sums[r] = two_sum(lanes[0][r], lanes[1][r]);
+                sums_of[r] = two_sum(lanes[0][r], lanes[1][r]);
         }
-        const totals_of_lanes<B> totals_of(sums, winners_, references.unrounded_exponential(B::load_aligned(top_)));
+        const totals_of_lanes<B> totals_of(sums_of, winners_, references.unrounded_exponential(B::load_aligned(top_)));
         for (std::size_t r = 0; r < rows; ++r) {
             auto&& operation = operations(first_row + r);
             if constexpr (count == 0)
@@ -232,32 +262,34 @@ private:
     }
 
     std::conditional_t<Operation::takes_two_parts, two_parts<B>, B> kept_[rows][Vectors];
-    doubles sums_[sum::parts][rows / doubles::size];  // lane r is row r's
     alignas(B) T coefficients_[count + 1][rows];
     alignas(B) T top_[rows], cutoff_[rows], offset_[rows];
     alignas(B) double winners_[rows];
 };
 
-/// Rows of `Vectors` vectors at an ordinary temperature; returns how many there were in whole groups.
+/// Rows of `Vectors` vectors at an ordinary temperature; returns how many there were in whole groups. A group is written
+/// beside the next one, since its sums are long on their way.
 template <std::size_t Vectors, class Arch, class T, class Logits, class Operations>
 XSOFTMAX_NEVER_INLINE std::size_t short_rows_of(std::size_t rows, std::size_t n, double temperature,
-                                                const Logits& logits, const Operations& operations)
+                                                const Logits logits, const Operations operations)
 {
     using B = xsimd::batch<T, Arch>;
     using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
     const auto scale = scale_for<B>::make(temperature, 1);
     const leading_lanes<B> end(n - (Vectors - 1) * B::size);
     const std::size_t in_groups = rows - rows % B::size;
-    // Written one group late, since a group's sums are long on their way.
     short_rows_group<Vectors, B, operation_type> groups[2];
     bool waits = false;
     for (std::size_t r = 0; r < in_groups || waits; r += B::size) {
         auto& group = groups[r / B::size % 2];
         [[maybe_unused]] auto& before = groups[1 - r / B::size % 2];
+        const auto write_before = [&](std::size_t q) XSOFTMAX_INLINE_LAMBDA {
+            if constexpr (operation_type::writes)
+                if (waits) before.write(q, r - B::size, end, scale, operations);
+        };
         const bool is_there = r < in_groups;
-        const bool is_read = is_there && group.read(r, end, scale, logits, operations);
-        if constexpr (operation_type::writes)
-            if (waits) before.write(r - B::size, end, scale, operations);
+        const bool is_read = is_there ? group.read(r, end, scale, logits, operations, write_before)
+                                      : group.without_reading(write_before);
         if (is_there && !is_read) [[unlikely]]
             for (std::size_t k = r; k < r + B::size; ++k) {
                 auto&& operation = operations(k);

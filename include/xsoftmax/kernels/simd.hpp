@@ -830,10 +830,11 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> horizontal_maximum(B x)
         return fold_in_memory(x, [](T a, T b) XSOFTMAX_INLINE_LAMBDA { return a < b ? b : a; });
 }
 
-/// Lane r of the result is all lanes of rows[r], combined by halves: the same tree for every row, in whatever company.
+/// Lane r of the result is all lanes of rows(r), combined by halves: the same tree for every row, in whatever company.
 /// 3 instructions a row, where reducing one by itself takes about 10. Which rows meet at each level leaves them in order.
-template <class B, class Combine>
-XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine)
+/// Each is asked for once, when it is wanted: few of them need a register at a time.
+template <class B, class Rows, class Combine>
+XSOFTMAX_ALWAYS_INLINE B reduce_across(const Rows& rows, Combine combine)
 {
     using arch [[maybe_unused]] = arch_of<B>;
     [[maybe_unused]] constexpr bool floats = sizeof(value_of<B>) == 4;
@@ -856,7 +857,7 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine
         B four[4];
         XSOFTMAX_UNROLL
         for (std::size_t k = 0; k < 4; ++k)
-            four[k] = quarters(halves(rows[k], rows[k + 4]), halves(rows[k + 8], rows[k + 12]));
+            four[k] = quarters(halves(rows(k), rows(k + 4)), halves(rows(k + 8), rows(k + 12)));
         return singles(pairs(four[0], four[1]), pairs(four[2], four[3]));
     }
     else if constexpr (is_avx512<arch>) {
@@ -866,8 +867,14 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine
         const auto quarters = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
             return combine(B(_mm512_shuffle_f64x2(a, b, 0x88)), B(_mm512_shuffle_f64x2(a, b, 0xdd)));
         };
-        const B even = quarters(halves(rows[0], rows[2]), halves(rows[4], rows[6]));
-        const B odd = quarters(halves(rows[1], rows[3]), halves(rows[5], rows[7]));
+        B two[4];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+            const std::size_t r = k / 2 + 4 * (k % 2);
+            const B a = rows(r), b = rows(r + 2);
+            two[k] = halves(a, b);
+        }
+        const B even = quarters(two[0], two[1]), odd = quarters(two[2], two[3]);
         return combine(B(_mm512_unpacklo_pd(even, odd)), B(_mm512_unpackhi_pd(even, odd)));
     }
     else
@@ -882,15 +889,15 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine
             return combine(B(_mm256_castpd_ps(_mm256_unpacklo_pd(u, v))),
                            B(_mm256_castpd_ps(_mm256_unpackhi_pd(u, v))));
         };
-        const B low = pairs(halves(rows[0], rows[4]), halves(rows[1], rows[5]));
-        const B high = pairs(halves(rows[2], rows[6]), halves(rows[3], rows[7]));
+        const B low = pairs(halves(rows(0), rows(4)), halves(rows(1), rows(5)));
+        const B high = pairs(halves(rows(2), rows(6)), halves(rows(3), rows(7)));
         return combine(B(_mm256_shuffle_ps(low, high, 0x88)), B(_mm256_shuffle_ps(low, high, 0xdd)));
     }
     else if constexpr (is_avx<arch>) {
         const auto halves = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
             return combine(B(_mm256_permute2f128_pd(a, b, 0x20)), B(_mm256_permute2f128_pd(a, b, 0x31)));
         };
-        const B even = halves(rows[0], rows[2]), odd = halves(rows[1], rows[3]);
+        const B even = halves(rows(0), rows(2)), odd = halves(rows(1), rows(3));
         return combine(B(_mm256_unpacklo_pd(even, odd)), B(_mm256_unpackhi_pd(even, odd)));
     }
     else
@@ -900,18 +907,18 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across(const B (&rows)[B::size], Combine combine
         const auto halves = [&](B a, B b) XSOFTMAX_INLINE_LAMBDA {
             return combine(B(_mm_movelh_ps(a, b)), B(_mm_movehl_ps(b, a)));
         };
-        const B low = halves(rows[0], rows[1]), high = halves(rows[2], rows[3]);
+        const B low = halves(rows(0), rows(1)), high = halves(rows(2), rows(3));
         return combine(B(_mm_shuffle_ps(low, high, 0x88)), B(_mm_shuffle_ps(low, high, 0xdd)));
     }
     else if constexpr (is_sse<arch>)
-        return combine(B(_mm_unpacklo_pd(rows[0], rows[1])), B(_mm_unpackhi_pd(rows[0], rows[1])));
+        return combine(B(_mm_unpacklo_pd(rows(0), rows(1))), B(_mm_unpackhi_pd(rows(0), rows(1))));
     else
 #endif
     {
         alignas(B) value_of<B> lanes[2 * B::size] = {};
         alignas(B) value_of<B> results[B::size];
         for (std::size_t r = 0; r < B::size; ++r) {
-            B x = rows[r];
+            B x = rows(r);
             for (std::size_t half = B::size / 2; half != 0; half /= 2) {
                 x.store_aligned(lanes);
                 x = combine(x, B(B::load_unaligned(lanes + half)));
