@@ -34,7 +34,6 @@ class short_rows_group {
     /// Are all rows relative to the first element of the first one, rather than each to its maximum?
     static constexpr bool guesses = takes_guesses<Operation, T>;
     static constexpr std::size_t count = coefficients_count<Operation, T>;
-    static constexpr bool keeps_lows = sum::parts == 1;
 
     /// Lane r is row r's sum.
     struct sums_of_rows {
@@ -166,7 +165,7 @@ private:
             });
             if constexpr (Operation::counts_winners) winners_[r] = static_cast<double>(winners);
             const sum of_row = sum::of(terms, low_terms, 0);
-            if constexpr (keeps_lows) lows[r] = of_row.low;
+            if constexpr (sum::parts == 1) lows[r] = of_row.low;
             if constexpr (sum::parts == 2) second[r % doubles::size] = of_row.part[1];
             beside(r);
             return of_row.part[0];
@@ -194,13 +193,9 @@ private:
             if constexpr (sum::parts == 2) sums.part[1][h] = reduce_across<doubles>(of(second), add);
         }
         if constexpr (sum::parts == 1) {
-            XSOFTMAX_UNROLL
-            for (std::size_t h = 0; h < halves; ++h) sums.part[0][h] = unscaled(sums.part[0][h]);
-        }
-        if constexpr (keeps_lows) {
             const auto low = to_doubles(reduce_across<B>(of(lows), add));
-            sums.part[0][0] = sums.part[0][0] + low.low;
-            sums.part[0][1] = sums.part[0][1] + low.high;
+            sums.part[0][0] = unscaled(sums.part[0][0]) + low.low;
+            sums.part[0][1] = unscaled(sums.part[0][1]) + low.high;
         }
         return sums;
     }
