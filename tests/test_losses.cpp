@@ -520,6 +520,29 @@ TEMPLATE_TEST_CASE("gradients of weights and temperatures of any size, in place 
                 }
 }
 
+TEMPLATE_TEST_CASE("gradients that overflow keep their sign", "[losses]", float, double)
+{
+    using T = TestType;
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    const double temperature = sizeof(T) == 4 ? 3e-8 : 1e-20;
+    const T weight = sizeof(T) == 4 ? T(1.6e37) : static_cast<T>(1e300);
+    const std::size_t rows = 20;
+    for (const std::size_t n : {5u, 20u, 100u, 1000u}) {
+        auto x = logits::normal<T>(rows * n, 1, n);
+        for (T& logit : x) logit = static_cast<T>(static_cast<double>(logit) * temperature);
+        const std::vector<T> weights(n, weight);
+        const std::vector<int> targets(rows, 3);
+        std::vector<T> gradient(x.size()), losses(rows);
+        xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(x.data(), rows, n), targets, losses,
+                                       xsoftmax::matrix_view<T>(gradient.data(), rows, n),
+                                       {.temperature = temperature, .class_weights = weights});
+        std::size_t wrong = 0;
+        for (std::size_t i = 0; i < x.size(); ++i) wrong += gradient[i] != (i % n == 3 ? -infinity : infinity);
+        INFO(n << " classes, seed " << logits::seed());
+        CHECK(wrong == 0);
+    }
+}
+
 TEMPLATE_TEST_CASE("a negative z_loss subtracts, and the loss may be negative", "[losses]", float, double)
 {
     using T = TestType;

@@ -241,9 +241,17 @@ XSOFTMAX_ALWAYS_INLINE bool is_normal_split(double factor)
     return factor >= least || factor <= -least || factor == 0;
 }
 
-/// What one that is not is multiplied by. Exponentials times it do not overflow.
+/// The power of two that such a factor is multiplied by, and its products divided by, so that the low part of one that is not
+/// does, and exponentials times it do not overflow; nor do their low parts, which may be negative, times a large one.
 template <class C>
-inline constexpr double factor_lift = sizeof(C) == 4 ? 0x1p100 : 0x1p900;
+XSOFTMAX_ALWAYS_INLINE double factor_lift(double factor)
+{
+    constexpr bool is_float = sizeof(C) == 4;
+    constexpr double most = is_float ? 0x1p60 : 0x1p700;
+    if (!is_normal_split<C>(factor)) [[unlikely]]
+        return is_float ? 0x1p100 : 0x1p900;
+    return factor <= most && factor >= -most ? 1 : is_float ? 0x1p-60 : 0x1p-500;
+}
 
 /// A factor of probabilities, in two parts. One that overflows becomes the largest number: a probability of 0 times it is 0.
 template <class C>
@@ -451,7 +459,7 @@ struct index_gradient_operation : index_loss_operation {
         }
         target_gradient = static_cast<T>(number_of(at_target * inverse) * scale.unit);
         const auto exact = inverse * wide_from<C>(share);
-        const double lift = is_normal_split<C>(leading(exact)) ? 1 : factor_lift<C>;
+        const double lift = factor_lift<C>(leading(exact));
         const split<C> factor = factor_from<C>(exact * wide_from<C>(lift));
         return {factor.high, factor.low, static_cast<C>(scale.unit / lift)};
     }
