@@ -331,11 +331,17 @@ TEMPLATE_TEST_CASE("NaN and infinity anywhere", "[regimes]", softmax_of<float>, 
             }
 }
 
-// Those whose operations are where they write to.
+// softmax and log_softmax find their operations where they write to, the others in an array.
 TEMPLATE_TEST_CASE("every sweep for many rows gives each what it gets alone", "[regimes]", softmax_of<float>,
-                   softmax_of<double>, log_softmax_of<float>, log_softmax_of<double>)
+                   softmax_of<double>, log_softmax_of<float>, log_softmax_of<double>, log_sum_exp_of<float>,
+                   log_sum_exp_of<double>, loss_of<float>, loss_of<double>, gradient_of<float>, gradient_of<double>)
 {
     using T = typename TestType::element;
+    using operation = typename TestType::operation;
+    constexpr bool is_where_it_writes = std::is_same_v<operation, kernels::softmax_operation<T>> ||
+                                        std::is_same_v<operation, kernels::log_softmax_operation<T>>;
+    using operations = std::conditional_t<is_where_it_writes, kernels::operations_apart<operation, T>,
+                                          kernels::operations_of_rows<operation>>;
     for (const std::size_t n : lengths<TestType>()) {
         if (n > 9000) continue;
         std::vector<std::vector<T>> rows = adversarial_rows<T>(n);
@@ -343,22 +349,30 @@ TEMPLATE_TEST_CASE("every sweep for many rows gives each what it gets alone", "[
         rows[3].back() = std::numeric_limits<T>::quiet_NaN();
         for (const std::size_t padding : {std::size_t{0}, std::size_t{3}}) {
             const std::size_t stride = n + padding;
+            const auto step = static_cast<std::ptrdiff_t>(stride);
             std::vector<T> in(rows.size() * stride, T(7));
             for (std::size_t r = 0; r < rows.size(); ++r)
-                std::copy(rows[r].begin(), rows[r].end(), in.begin() + static_cast<std::ptrdiff_t>(r * stride));
-            for (const auto& regime : kernels::rows_regimes<arch, typename TestType::operation, T>) {
+                std::copy(rows[r].begin(), rows[r].end(), in.begin() + static_cast<std::ptrdiff_t>(r) * step);
+            for (const auto& regime : kernels::rows_regimes<arch, operations, T>) {
                 if (!regime.accepts(n)) continue;
                 std::vector<T> out(in.size(), T(-1));
-                const auto step = static_cast<std::ptrdiff_t>(stride);
-                regime.run({in.data(), step}, {out.data(), step}, rows.size(), n, 1.0);
+                std::vector<operation> what;
+                for (std::size_t r = 0; r < rows.size(); ++r) what.push_back(TestType::make(rows[r], &out[r * stride]));
+                if constexpr (is_where_it_writes)
+                    regime.run({{out.data(), step}}, {in.data(), step}, rows.size(), n, 1.0);
+                else
+                    regime.run({what.data()}, {in.data(), step}, rows.size(), n, 1.0);
                 for (std::size_t r = 0; r < rows.size(); ++r) {
                     INFO(regime.name << ", row " << r << " of " << n << " elements, seed " << logits::seed());
                     const auto alone =
                         run<TestType>(std::string(regime.name) == "short_rows" ? "short_row" : "three_pass", rows[r]);
-                    const auto begin = out.begin() + static_cast<std::ptrdiff_t>(r * stride);
-                    const outcome<T> got{std::vector<T>(begin, begin + static_cast<std::ptrdiff_t>(n)), 0};
+                    const auto begin = out.begin() + static_cast<std::ptrdiff_t>(r) * step;
+                    const outcome<T> got{
+                        std::vector<T>(begin, begin + static_cast<std::ptrdiff_t>(operation::writes ? n : 0)),
+                        TestType::value(what[r])};
                     REQUIRE(same_bits(got, alone));
-                    for (std::size_t k = 0; k < padding; ++k) REQUIRE(out[r * stride + n + k] == T(-1));
+                    for (std::size_t k = operation::writes ? n : 0; k < stride; ++k)
+                        REQUIRE(out[r * stride + k] == T(-1));
                 }
             }
         }

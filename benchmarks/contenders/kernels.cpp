@@ -268,43 +268,72 @@ using gradient_operation = kernels::index_gradient_operation<element>;
 
 template <class Operation>
 constexpr auto& row_regimes = kernels::row_regimes<kernels::default_arch, Operation, element>;
-template <class Operation>
-constexpr auto& rows_regimes = kernels::rows_regimes<kernels::default_arch, Operation, element>;
+template <class Operations>
+constexpr auto& rows_regimes = kernels::rows_regimes<kernels::default_arch, Operations, element>;
 
-/// What is to be done with the only row of a problem.
+/// What is to be done with row r of a problem.
 template <class Operation>
-Operation operation_on(const problem<element>& p)
+Operation operation_on(const problem<element>& p, std::size_t r)
 {
-    const auto target = static_cast<std::size_t>(*p.classes);
-    const auto logit = static_cast<double>(p.first[target]);
+    const auto target = static_cast<std::size_t>(p.classes[r]);
+    const auto logit = static_cast<double>(p.first[r * p.of.columns + target]);
+    element* const to = p.output + r * p.of.columns;
     if constexpr (std::is_same_v<Operation, loss_operation>)
         return {{}, logit};
     else if constexpr (std::is_same_v<Operation, gradient_operation>)
-        return {{{}, logit}, p.output, target};
+        return {{{}, logit}, to, target};
     else if constexpr (std::is_same_v<Operation, kernels::log_sum_exp_operation>)
         return {};
     else
-        return {p.output};
+        return {to};
+}
+
+/// The number that it gives beside what it writes, if any.
+template <class Operation>
+void store_value(const Operation& done, element& to)
+{
+    if constexpr (requires { done.loss; })
+        to = static_cast<element>(done.loss);
+    else if constexpr (requires { done.result; })
+        to = static_cast<element>(done.result);
 }
 
 template <class Operation, std::size_t I>
 void run_row_regime(const void* state)
 {
     const auto& p = row(state).p;
-    auto what = operation_on<Operation>(p);
+    auto what = operation_on<Operation>(p, 0);
     row_regimes<Operation>[I].run(what, p.first, p.of.columns, 1);
-    if constexpr (requires { what.loss; })
-        *p.values = static_cast<element>(what.loss);
-    else if constexpr (requires { what.result; })
-        *p.values = static_cast<element>(what.result);
+    store_value(what, *p.values);
 }
 
-template <class Operation, std::size_t I>
+/// What is to be done with many rows, where it is no more than a place to write to.
+template <class Operation>
+using in_outputs = kernels::operations_apart<Operation, element>;
+
+/// The same where it is kept for as many rows at a time as the library keeps it for.
+template <class Operation>
+using in_array = kernels::operations_of_rows<Operation>;
+
+template <class Operations, std::size_t I>
 void run_rows_regime(const void* state)
 {
+    using operation_type = kernels::operation_of<Operations>;
     const auto& p = rows(state).p;
     const auto n = static_cast<std::ptrdiff_t>(p.of.columns);
-    rows_regimes<Operation>[I].run({p.first, n}, {p.output, n}, p.of.rows, p.of.columns, 1);
+    const auto run = rows_regimes<Operations>[I].run;
+    if constexpr (std::is_same_v<Operations, in_outputs<operation_type>>)
+        run({{p.output, n}}, {p.first, n}, p.of.rows, p.of.columns, 1);
+    else {
+        constexpr std::size_t most = 64;
+        for (std::size_t r = 0; r < p.of.rows; r += most) {
+            const std::size_t count = p.of.rows - r < most ? p.of.rows - r : most;
+            operation_type what[most];
+            for (std::size_t k = 0; k < count; ++k) what[k] = operation_on<operation_type>(p, r + k);
+            run({what}, {p.first + r * p.of.columns, n}, count, p.of.columns, 1);
+            for (std::size_t k = 0; k < count; ++k) store_value(what[k], p.values[r + k]);
+        }
+    }
 }
 
 /// The sweep of this place in the list, for all functions of one row that have it.
@@ -332,17 +361,21 @@ template <std::size_t I>
 constexpr kernel_table rows_regime()
 {
     kernel_table table{};
-    table.regime = rows_regimes<softmax_operation>[I].name;
-    const auto put_sweep = [&]<class Operation>(operation o, const Operation*) {
-        put(table.rows, o, run_rows_regime<Operation, I>);
-        table.accepts[static_cast<std::size_t>(o)] = rows_regimes<Operation>[I].accepts;
+    table.regime = rows_regimes<in_outputs<softmax_operation>>[I].name;
+    const auto put_sweep = [&]<class Operations>(operation o, const Operations*) {
+        put(table.rows, o, run_rows_regime<Operations, I>);
+        table.accepts[static_cast<std::size_t>(o)] = rows_regimes<Operations>[I].accepts;
     };
-    put_sweep(operation::softmax, static_cast<softmax_operation*>(nullptr));
-    put_sweep(operation::log_softmax, static_cast<log_softmax_operation*>(nullptr));
+    put_sweep(operation::softmax, static_cast<in_outputs<softmax_operation>*>(nullptr));
+    put_sweep(operation::log_softmax, static_cast<in_outputs<log_softmax_operation>*>(nullptr));
+    put_sweep(operation::log_sum_exp, static_cast<in_array<kernels::log_sum_exp_operation>*>(nullptr));
+    put_sweep(operation::cross_entropy, static_cast<in_array<loss_operation>*>(nullptr));
+    put_sweep(operation::cross_entropy_gradient, static_cast<in_array<gradient_operation>*>(nullptr));
     return table;
 }
 
-static_assert(std::size(row_regimes<softmax_operation>) == 4 && std::size(rows_regimes<softmax_operation>) == 3,
+static_assert(std::size(row_regimes<softmax_operation>) == 4 &&
+                  std::size(rows_regimes<in_outputs<softmax_operation>>) == 3,
               "each has a line below");
 kernel_table tables[] = {chosen_by_the_library(), row_regime<0>(),  row_regime<1>(),  row_regime<2>(),
                          row_regime<3>(),         rows_regime<0>(), rows_regime<1>(), rows_regime<2>()};

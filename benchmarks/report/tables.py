@@ -23,7 +23,6 @@ SWEPT = {
     "cross_entropy": "Cross-entropy",
     "cross_entropy_gradient": "Cross-entropy and its gradient",
 }
-SWEPT_IN_BATCHES = ("softmax", "log_softmax")
 
 # Along the last axis, or the middle one of three.
 BATCH_FUNCTIONS = {
@@ -365,9 +364,8 @@ def all_tables(report):
                     continue
                 tables[f"sweeps-{operation}-{element}"] = (f"{name} of one row of {element}s by sweep",
                                                            sweeps(report.kernels, element, operation))
-                if operation in SWEPT_IN_BATCHES:
-                    tables[f"batch-sweeps-{operation}-{element}"] = (f"{name} of batches of {element}s by sweep",
-                                                                     batch_sweeps(report.kernels, element, operation))
+                tables[f"batch-sweeps-{operation}-{element}"] = (f"{name} of batches of {element}s by sweep",
+                                                                 batch_sweeps(report.kernels, element, operation))
         tables["row-groups"] = "Many short rows", row_groups(report.kernels)
     if report.libraries is not None:
         tables["libraries"] = "Versions", libraries(report.libraries)

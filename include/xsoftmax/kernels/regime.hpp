@@ -111,13 +111,21 @@ struct operations_of_rows {
     XSOFTMAX_ALWAYS_INLINE Operation& operator()(std::size_t r) const { return first[r]; }
 };
 
+/// What such a one has for a row.
+template <class Operations>
+using operation_of = std::remove_cvref_t<decltype(std::declval<const Operations&>()(std::size_t{}))>;
+
+/// Are an operation's rows written while the next is read?
+template <class Operation>
+inline constexpr bool has_overlapped_rows = Operation::any_reference&& Operation::writes;
+
 /// Rows that are written while the next is read, past the caches if they exceed them; false, and nothing done, if they are not
 /// such rows.
 template <class Arch, class T, class Operations>
 XSOFTMAX_ALWAYS_INLINE bool run_overlapped(std::size_t rows, std::size_t n, double temperature,
                                            rows_apart<const T> logits, const Operations& operations, bool out_of_cache)
 {
-    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    using operation_type = operation_of<Operations>;
     const auto& first = operations(0);
     if (!are_overlapped<Arch, operation_type, T>(n, temperature) || !keeps_logits(first, logits.first)) return false;
     // Lines past the caches that have just been read are waited for.
@@ -158,7 +166,7 @@ XSOFTMAX_ALWAYS_INLINE void run_operations(Operation* operations, rows_apart<con
     std::size_t r = 0;
     if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations});
-    else if constexpr (Operation::any_reference && Operation::writes)
+    else if constexpr (has_overlapped_rows<Operation>)
         if (run_overlapped<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations},
                                     out_of_cache))
             return;
@@ -200,32 +208,37 @@ inline constexpr row_regime<Operation, T> row_regimes[] = {
      }},
 };
 
-/// Sweeps for many rows, at an ordinary temperature and not in place.
-template <class Operation, class T>
+/// Sweeps for many rows, at an ordinary temperature and not in place. `Operations` is operations_apart, or operations_of_rows.
+template <class Operations, class T>
 struct rows_regime {
     const char* name;
     bool (*accepts)(std::size_t n);
-    void (*run)(rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature);
+    void (*run)(const Operations& operations, rows_apart<const T> logits, std::size_t rows, std::size_t n,
+                double temperature);
 };
 
-template <class Arch, class Operation, class T>
-inline constexpr rows_regime<Operation, T> rows_regimes[] = {
+template <class Arch, class Operations, class T, class Operation = operation_of<Operations>>
+inline constexpr rows_regime<Operations, T> rows_regimes[] = {
     {"short_rows",  // and those that do not fill a group one at a time
      [](std::size_t n) { return n <= short_rows_vectors<Operation> * xsimd::batch<T, Arch>::size; },
-     [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
-         const operations_apart<Operation, T> operations{outputs};
+     [](const Operations& operations, rows_apart<const T> logits, std::size_t rows, std::size_t n, double temperature) {
          for (std::size_t r = short_rows<Arch, T>(rows, n, temperature, logits, operations); r < rows; ++r) {
-             Operation operation = operations(r);
+             auto&& operation = operations(r);
              short_row<Arch>(operation, logits(r), n, temperature);
          }
      }},
-    {"overlapped_rows", [](std::size_t n) { return n >= guess_elements; },
-     [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
-         overlapped_rows<Arch, T>(rows, n, temperature, logits, operations_apart<Operation, T>{outputs}, false);
+    {"overlapped_rows", [](std::size_t n) { return has_overlapped_rows<Operation> && n >= guess_elements; },
+     [](const Operations& operations, rows_apart<const T> logits, std::size_t rows, std::size_t n, double temperature) {
+         if constexpr (has_overlapped_rows<Operation>)
+             overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, false);
      }},
-    {"rows_by_scratch", [](std::size_t n) { return n >= guess_elements && n <= scratch_row_bytes / sizeof(T); },
-     [](rows_apart<const T> logits, rows_apart<T> outputs, std::size_t rows, std::size_t n, double temperature) {
-         rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations_apart<Operation, T>{outputs});
+    {"rows_by_scratch",
+     [](std::size_t n) {
+         return has_overlapped_rows<Operation> && n >= guess_elements && n <= scratch_row_bytes / sizeof(T);
+     },
+     [](const Operations& operations, rows_apart<const T> logits, std::size_t rows, std::size_t n, double temperature) {
+         if constexpr (has_overlapped_rows<Operation>)
+             rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
      }},
 };
 
