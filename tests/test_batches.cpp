@@ -439,7 +439,7 @@ TEMPLATE_TEST_CASE("rows in bulk are bit for bit what they are alone", "[batches
             if (!logits::emulated || n < 1000) check_rows_in_bulk<TestType>(rows, n, rows % 4, 1, ++salt);
 }
 
-// Results beyond 12 MB are written past the caches; rows beyond 160 KB are not.
+// Results beyond 12 MB are written past the caches; rows of floats beyond 160 KB are computed twice.
 TEMPLATE_TEST_CASE("rows that exceed the caches", "[batches][large]", float, double)
 {
     constexpr std::size_t least = (std::size_t{13} << 20) / sizeof(TestType);

@@ -214,10 +214,10 @@ TEMPLATE_TEST_CASE("nothing beyond the ends of a very long row is read or writte
                    double)
 {
     using T = TestType;
-    constexpr std::size_t bytes = (std::size_t{16} << 20) + 4096;
+    constexpr std::size_t size = std::size_t{25} << 20, bytes = size + 4096;
     const fenced_memory logits(bytes), targets(bytes), output(bytes);
     for (const std::size_t more : {0u, 1u, 7u, 16u}) {
-        const std::size_t n = (std::size_t{16} << 20) / sizeof(T) + more;
+        const std::size_t n = size / sizeof(T) + more;
         CAPTURE(n);
         const places<T> at_the_end{logits.before_the_last_fence<T>(n), targets.before_the_last_fence<T>(n),
                                    output.before_the_last_fence<T>(n)};

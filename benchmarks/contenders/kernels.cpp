@@ -374,11 +374,11 @@ constexpr kernel_table rows_regime()
     return table;
 }
 
-static_assert(std::size(row_regimes<softmax_operation>) == 4 &&
+static_assert(std::size(row_regimes<softmax_operation>) == 5 &&
                   std::size(rows_regimes<in_outputs<softmax_operation>>) == 3,
               "each has a line below");
-kernel_table tables[] = {chosen_by_the_library(), row_regime<0>(),  row_regime<1>(),  row_regime<2>(),
-                         row_regime<3>(),         rows_regime<0>(), rows_regime<1>(), rows_regime<2>()};
+kernel_table tables[] = {chosen_by_the_library(), row_regime<0>(),  row_regime<1>(),  row_regime<2>(), row_regime<3>(),
+                         row_regime<4>(),         rows_regime<0>(), rows_regime<1>(), rows_regime<2>()};
 #else
 kernel_table tables[] = {chosen_by_the_library()};
 #endif

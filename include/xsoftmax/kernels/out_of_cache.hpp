@@ -4,8 +4,8 @@
 /// stores), and not read before. Until a row's sum is known its exponentials wait in a scratch row, which does stay in one.
 /// For operations that take any reference near the maximum, not in place. What is made of logits (log_softmax) does not wait.
 ///
-/// Computing the exponentials of longer rows a second time instead of keeping them is no faster than two_pass: 0.33 to 0.42
-/// against 0.32 to 0.37 ns an element of a row of 2^24 on a Zen 5 core.
+/// Of a row that does not fit a cache by itself, computing the exponentials twice is quicker than storing them and reading them
+/// again.
 
 #include "compiler.hpp"
 #include "exp.hpp"
@@ -174,6 +174,38 @@ XSOFTMAX_NEVER_INLINE void rows_by_scratch(std::size_t rows, std::size_t n, doub
         return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, true);
     overlap_rows<Arch, T>(waiting_in_scratch<B>{scratch}, rows, n, temperature, logits, operations, true);
     end_of_stores_past_caches<Arch>();
+}
+
+/// A row of at least guess_elements, not in place, at an ordinary temperature: its logits are read twice, its results written
+/// past the caches.
+template <class Arch, class Operation, class T>
+XSOFTMAX_NEVER_INLINE void recomputed_row(Operation& operation, const T* logits, std::size_t n, double temperature)
+{
+    using B = xsimd::batch<T, Arch>;
+    constexpr std::size_t block = block_size * B::size;
+    two_sweeps<Arch, false>(operation, logits, n, temperature, true,
+                            [&](const auto& row, const auto& row_coefficients) XSOFTMAX_INLINE_LAMBDA {
+                                const auto reference = row.maximum();
+                                const auto result =
+                                    operation.template writer<B>(in_all_lanes<B>(row_coefficients), reference);
+                                const auto result_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+                                    const B x = window.load_from(logits, -infinity<T>);
+                                    if constexpr (Operation::uses_exponentials)
+                                        return result(operation.kept(x, reference.exponential(x), reference), window);
+                                    else
+                                        return result(x, window);
+                                };
+                                streaming_writer<B> writer;
+                                writer.begin(operation.output, n, result_at);
+                                // A block less than there are, for what comes before the first whole line.
+                                for (std::size_t i = block; i + block <= n; i += block) {
+                                    prefetch_block_ahead<B>(logits + i);
+                                    writer.block(result_at);
+                                }
+                                writer.rest(result_at);
+                                writer.flush();
+                                end_of_stores_past_caches<Arch>();
+                            });
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -4,6 +4,9 @@
 ///
 ///     temperature        row                                 sweep                 computed in
 ///     2^-30 … 2^30 (1)   up to 8 (2) vectors                 short_row             the row's type
+///     2^-30 … 2^30 (1)   from recomputed_row_bytes on, of    recomputed_row        the row's type
+///                        softmax, log_softmax and gradients
+///                        of classes, not in place
 ///     2^-30 … 2^30 (1)   of two_pass_elements and more, of   two_pass              the row's type
 ///                        all but target probabilities; not
 ///                        where exponentials are stored over
@@ -28,10 +31,13 @@
 ///                         for two_pass
 ///     contiguous          such, up to scratch_row_bytes, where        rows_by_scratch
 ///                         results exceed out_of_cache_bytes
+///     contiguous          longer such, of floats and what         recomputed_row
+///                         writes exponentials
 ///     apart               neighbours are contiguous                   inner_axis: a row in each lane
 ///     any other                                                       one at a time, as above; through a tile where apart
 ///
-/// A row gets the same bits from short_row and short_rows, and from two_pass, three_pass, overlapped_rows and rows_by_scratch.
+/// A row gets the same bits from short_row and short_rows, and from two_pass, recomputed_row, three_pass,
+/// overlapped_rows and rows_by_scratch.
 
 #include "compiler.hpp"
 #include "exp.hpp"
@@ -72,6 +78,10 @@ XSOFTMAX_ALWAYS_INLINE bool are_out_of_cache(std::size_t rows, std::size_t n)
     return rows >= out_of_cache_bytes / sizeof(T) / n;
 }
 
+/// Results of a row of this size are not written, read and written again: then recomputed_row takes 0.8 of two_pass' time (of
+/// doubles 0.95, at twice the size 0.85), at 16 MB the same.
+inline constexpr std::size_t recomputed_row_bytes = std::size_t{24} << 20;
+
 /// Are rows of n elements, whose logits are kept, written while the next is read? A row is to get the same bits as alone.
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE bool are_overlapped(std::size_t n, double temperature)
@@ -79,6 +89,10 @@ XSOFTMAX_ALWAYS_INLINE bool are_overlapped(std::size_t n, double temperature)
     return n > short_row_vectors<Operation, T> * xsimd::batch<T, Arch>::size && n >= guess_elements &&
            is_ordinary<T>(temperature);
 }
+
+/// Does an operation write results, and may they be relative to a guess at the maximum?
+template <class Operation>
+inline constexpr bool writes_from_guesses = bool(Operation::any_reference) && bool(Operation::writes);
 
 /// A row of n ≥ 1 contiguous elements. With `prefetches`, what lies behind it is about to be read.
 template <class Arch, class Operation, class T>
@@ -89,6 +103,9 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
         return run_unusual_row<Arch>(operation, logits, n, temperature);
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation, T> * vector) return short_row<Arch>(operation, logits, n, temperature);
+    if constexpr (writes_from_guesses<Operation>)
+        if (n >= recomputed_row_bytes / sizeof(T) && operation.output != logits)
+            return recomputed_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
         if (n >= two_pass_elements && keeps_logits(operation, logits))
             return two_pass<Arch>(operation, logits, n, temperature, prefetches);
@@ -115,10 +132,6 @@ struct operations_of_rows {
 template <class Operations>
 using operation_of = std::remove_cvref_t<decltype(std::declval<const Operations&>()(std::size_t{}))>;
 
-/// Are an operation's rows written while the next is read?
-template <class Operation>
-inline constexpr bool has_overlapped_rows = Operation::any_reference&& Operation::writes;
-
 /// Rows that are written while the next is read, past the caches if they exceed them; false, and nothing done, if they are not
 /// such rows.
 template <class Arch, class T, class Operations>
@@ -129,8 +142,16 @@ XSOFTMAX_ALWAYS_INLINE bool run_overlapped(std::size_t rows, std::size_t n, doub
     const auto& first = operations(0);
     if (!are_overlapped<Arch, operation_type, T>(n, temperature) || !keeps_logits(first, logits.first)) return false;
     // Lines past the caches that have just been read are waited for.
-    if (out_of_cache && first.output != logits.first && n <= scratch_row_bytes / sizeof(T))
+    const bool past_caches = out_of_cache && first.output != logits.first;
+    // Exponentials of doubles take longer than to be stored and read again.
+    constexpr bool recomputes = operation_type::uses_exponentials && sizeof(T) == 4;
+    if (past_caches && n <= scratch_row_bytes / sizeof(T))
         rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
+    else if (past_caches && (recomputes || n >= recomputed_row_bytes / sizeof(T)))
+        for (std::size_t r = 0; r < rows; ++r) {
+            auto&& operation = operations(r);
+            recomputed_row<Arch>(operation, logits(r), n, temperature);
+        }
     else
         overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, out_of_cache);
     return true;
@@ -166,7 +187,7 @@ XSOFTMAX_ALWAYS_INLINE void run_operations(Operation* operations, rows_apart<con
     std::size_t r = 0;
     if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations});
-    else if constexpr (has_overlapped_rows<Operation>)
+    else if constexpr (writes_from_guesses<Operation>)
         if (run_overlapped<Arch, T>(rows, n, temperature, logits, operations_of_rows<Operation>{operations},
                                     out_of_cache))
             return;
@@ -196,6 +217,11 @@ inline constexpr row_regime<Operation, T> row_regimes[] = {
      },
      [](Operation& operation, const T* logits, std::size_t n, double temperature) {
          if constexpr (Operation::any_reference) two_pass<Arch>(operation, logits, n, temperature);
+     }},
+    {"recomputed_row",
+     [](std::size_t n, bool in_place) { return writes_from_guesses<Operation> && n >= guess_elements && !in_place; },
+     [](Operation& operation, const T* logits, std::size_t n, double temperature) {
+         if constexpr (writes_from_guesses<Operation>) recomputed_row<Arch>(operation, logits, n, temperature);
      }},
     {"three_pass", [](std::size_t, bool) { return true; },
      [](Operation& operation, const T* logits, std::size_t n, double temperature) {
@@ -227,17 +253,17 @@ inline constexpr rows_regime<Operations, T> rows_regimes[] = {
              short_row<Arch>(operation, logits(r), n, temperature);
          }
      }},
-    {"overlapped_rows", [](std::size_t n) { return has_overlapped_rows<Operation> && n >= guess_elements; },
+    {"overlapped_rows", [](std::size_t n) { return writes_from_guesses<Operation> && n >= guess_elements; },
      [](const Operations& operations, rows_apart<const T> logits, std::size_t rows, std::size_t n, double temperature) {
-         if constexpr (has_overlapped_rows<Operation>)
+         if constexpr (writes_from_guesses<Operation>)
              overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, false);
      }},
     {"rows_by_scratch",
      [](std::size_t n) {
-         return has_overlapped_rows<Operation> && n >= guess_elements && n <= scratch_row_bytes / sizeof(T);
+         return writes_from_guesses<Operation> && n >= guess_elements && n <= scratch_row_bytes / sizeof(T);
      },
      [](const Operations& operations, rows_apart<const T> logits, std::size_t rows, std::size_t n, double temperature) {
-         if constexpr (has_overlapped_rows<Operation>)
+         if constexpr (writes_from_guesses<Operation>)
              rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
      }},
 };

@@ -31,11 +31,11 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> guess_at_maximum(const value_of<B>* logits)
     return horizontal_maximum(best);
 }
 
-/// A row between its sweeps.
-template <class B, class Operation>
+/// A row between its sweeps. Its exponentials are stored, if they are wanted again, or computed again.
+template <class B, class Operation, bool Stores = Operation::uses_exponentials>
 class guessed_row {
     using T = value_of<B>;
-    using sweep_type = exponential_sweep<B, Operation::uses_exponentials, true, Operation, T, near_guess<B>>;
+    using sweep_type = exponential_sweep<B, Stores, true, Operation, T, near_guess<B>>;
 
 public:
     XSOFTMAX_ALWAYS_INLINE guessed_row(Operation& operation, const T* logits, T* to, T guess, const scale_for<B>& scale,
@@ -140,10 +140,11 @@ XSOFTMAX_ALWAYS_INLINE void write_guessed_row(const Operation& operation, const 
                      operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.maximum()));
 }
 
-/// A row of at least guess_elements whose logits are kept, at an ordinary temperature.
-template <class Arch, class Operation, class T>
-XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::size_t n, double temperature,
-                                    bool prefetches = false)
+/// A row of at least guess_elements whose logits are kept, at an ordinary temperature. write(row, coefficients) is for a row
+/// whose results are known.
+template <class Arch, bool Stores, class Operation, class T, class Write>
+XSOFTMAX_ALWAYS_INLINE void two_sweeps(Operation& operation, const T* logits, std::size_t n, double temperature,
+                                       bool prefetches, const Write& write)
 {
     using B = xsimd::batch<T, Arch>;
     const auto scale = scale_for<B>::make(temperature, 1);
@@ -152,8 +153,8 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
         return three_pass<Arch>(operation, logits, n, temperature);
     largest_trees<B> trees(n);
     T* to = nullptr;
-    if constexpr (Operation::uses_exponentials) to = operation.output;
-    guessed_row<B, Operation> row(operation, logits, to, guess, scale, trees, prefetches);
+    if constexpr (Stores) to = operation.output;
+    guessed_row<B, Operation, Stores> row(operation, logits, to, guess, scale, trees, prefetches);
     row.sweep().row(n);
     row.add_up();
     if (!row.is_good()) [[unlikely]]
@@ -164,11 +165,22 @@ XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::
         const auto row_coefficients = row.finish(n);
         if (!row.keeps_digits(row_coefficients)) [[unlikely]]
             return three_pass<Arch>(operation, logits, n, temperature);
-        write_guessed_row<B>(operation, row, logits, n, row_coefficients);
+        write(row, row_coefficients);
         if (row.exceeds_one()) [[unlikely]]
             bound_by_one<B>(operation.output, n);
     }
     operation.complete();
+}
+
+template <class Arch, class Operation, class T>
+XSOFTMAX_NEVER_INLINE void two_pass(Operation& operation, const T* logits, std::size_t n, double temperature,
+                                    bool prefetches = false)
+{
+    two_sweeps<Arch, Operation::uses_exponentials>(
+        operation, logits, n, temperature, prefetches,
+        [&](const auto& row, const auto& row_coefficients) XSOFTMAX_INLINE_LAMBDA {
+            write_guessed_row<xsimd::batch<T, Arch>>(operation, row, logits, n, row_coefficients);
+        });
 }
 
 }  // namespace XSOFTMAX_TARGET
