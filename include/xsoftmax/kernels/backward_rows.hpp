@@ -87,7 +87,7 @@ private:
             one[r] = count == 1;
             return found;
         };
-        reduce_across<B>(found_in, add).store_aligned(references_);
+        reduce_across_computed<B, true>(found_in, add).store_aligned(references_);
         for (std::size_t r = 0; r < rows; ++r)
             if (!one[r]) references_[r] = 0;
     }
@@ -106,7 +106,7 @@ private:
             for (std::size_t r = 0; r < rows; ++r) means_[r] = to_double(sum_of_row(r).total());
         else {
             const auto means_from = [&](std::size_t first) XSOFTMAX_INLINE_LAMBDA {
-                return reduce_across<doubles>(
+                return reduce_across_computed<doubles, true>(
                     [&](std::size_t q) XSOFTMAX_INLINE_LAMBDA { return sum_of_row(first + q).lanes(); },
                     [](doubles a, doubles b) XSOFTMAX_INLINE_LAMBDA { return doubles(a + b); });
             };

@@ -6,7 +6,7 @@
 ///     2^-30 … 2^30 (1)   up to 8 (2) vectors                 short_row             the row's type
 ///     2^-30 … 2^30 (1)   from recomputed_row_bytes on, of    recomputed_row        the row's type
 ///                        softmax, log_softmax and gradients
-///                        of classes, not in place
+///                        of classes, not in place (3)
 ///     2^-30 … 2^30 (1)   of two_pass_elements and more, of   two_pass              the row's type
 ///                        all but target probabilities; not
 ///                        where exponentials are stored over
@@ -17,6 +17,7 @@
 ///
 /// (1) double: 2^-400 … 2^400
 /// (2) 16 of doubles, 12 of softmax of floats, 4 where an operation keeps more than one sum
+/// (3) where exponentials are quick, or not wanted again (recomputes)
 ///
 /// Many rows, at a temperature of the first lines:
 ///
@@ -31,7 +32,7 @@
 ///                         for two_pass
 ///     contiguous          such, up to scratch_row_bytes, where        rows_by_scratch
 ///                         results exceed out_of_cache_bytes
-///     contiguous          longer such, of floats and what         recomputed_row
+///     contiguous          longer such, of floats and what         recomputed_row (3)
 ///                         writes exponentials
 ///     apart               neighbours are contiguous                   inner_axis: a row in each lane
 ///     any other                                                       one at a time, as above; through a tile where apart
@@ -94,6 +95,11 @@ XSOFTMAX_ALWAYS_INLINE bool are_overlapped(std::size_t n, double temperature)
 template <class Operation>
 inline constexpr bool writes_from_guesses = bool(Operation::any_reference) && bool(Operation::writes);
 
+/// May reading the logits again be quicker than keeping what was made of them? Exponentials take too long where they have no
+/// table of sixteenths: with AVX2 a row of 2^24 floats would take 1.2 times as long, of doubles 1.6.
+template <class Arch, class Operation, class T>
+inline constexpr bool recomputes = !Operation::uses_exponentials || exp2_steps<xsimd::batch<T, Arch>> == 16;
+
 /// A row of n ≥ 1 contiguous elements. With `prefetches`, what lies behind it is about to be read.
 template <class Arch, class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::size_t n, double temperature,
@@ -104,7 +110,7 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation, T> * vector) return short_row<Arch>(operation, logits, n, temperature);
     if constexpr (writes_from_guesses<Operation>)
-        if (n >= recomputed_row_bytes / sizeof(T) && operation.output != logits)
+        if (recomputes<Arch, Operation, T> && n >= recomputed_row_bytes / sizeof(T) && operation.output != logits)
             return recomputed_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
         if (n >= two_pass_elements && keeps_logits(operation, logits))
@@ -143,11 +149,11 @@ XSOFTMAX_ALWAYS_INLINE bool run_overlapped(std::size_t rows, std::size_t n, doub
     if (!are_overlapped<Arch, operation_type, T>(n, temperature) || !keeps_logits(first, logits.first)) return false;
     // Lines past the caches that have just been read are waited for.
     const bool past_caches = out_of_cache && first.output != logits.first;
-    // Exponentials of doubles take longer than to be stored and read again.
-    constexpr bool recomputes = operation_type::uses_exponentials && sizeof(T) == 4;
+    constexpr bool is_float_exponential = operation_type::uses_exponentials && sizeof(T) == 4;
     if (past_caches && n <= scratch_row_bytes / sizeof(T))
         rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
-    else if (past_caches && (recomputes || n >= recomputed_row_bytes / sizeof(T)))
+    else if (past_caches && recomputes<Arch, operation_type, T> &&
+             (is_float_exponential || n >= recomputed_row_bytes / sizeof(T)))
         for (std::size_t r = 0; r < rows; ++r) {
             auto&& operation = operations(r);
             recomputed_row<Arch>(operation, logits(r), n, temperature);
