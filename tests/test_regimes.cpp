@@ -344,9 +344,11 @@ TEMPLATE_TEST_CASE("every sweep for many rows gives each what it gets alone", "[
                                           kernels::operations_of_rows<operation>>;
     for (const std::size_t n : lengths<TestType>()) {
         if (n > 9000) continue;
-        std::vector<std::vector<T>> rows = adversarial_rows<T>(n);
-        for (std::uint64_t salt = 0; salt < 5; ++salt) rows.push_back(logits::normal<T>(n, 2, salt));
-        rows[3].back() = std::numeric_limits<T>::quiet_NaN();
+        // Whole groups that stay groups; then some that do not.
+        std::vector<std::vector<T>> rows;
+        for (std::uint64_t salt = 0; salt < 32; ++salt) rows.push_back(logits::normal<T>(n, 2, salt));
+        for (std::vector<T>& row : adversarial_rows<T>(n)) rows.push_back(std::move(row));
+        rows.back().back() = std::numeric_limits<T>::quiet_NaN();
         for (const std::size_t padding : {std::size_t{0}, std::size_t{3}}) {
             const std::size_t stride = n + padding;
             const auto step = static_cast<std::ptrdiff_t>(stride);

@@ -241,8 +241,9 @@ XSOFTMAX_ALWAYS_INLINE bool is_normal_split(double factor)
     return factor >= least || factor <= -least || factor == 0;
 }
 
-/// The power of two that such a factor is multiplied by, and its products divided by, so that the low part of one that is not
-/// does, and exponentials times it do not overflow; nor do their low parts, which may be negative, times a large one.
+/// The power of two that a factor of exponentials is multiplied by, and their products divided by. It lifts a small factor whose
+/// low part would not be normal. It lowers a large one: low parts of exponentials, which may be negative, times it would
+/// overflow before the products do. A lowered one stays so large that guessed_row refuses it (keeps_digits).
 template <class C>
 XSOFTMAX_ALWAYS_INLINE double factor_lift(double factor)
 {

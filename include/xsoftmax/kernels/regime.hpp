@@ -175,7 +175,7 @@ XSOFTMAX_ALWAYS_INLINE void run_rows(rows_apart<const T> logits, rows_apart<T> o
     std::size_t r = 0;
     if (n <= short_rows_vectors<Operation> * vector && is_ordinary<T>(temperature))
         r = short_rows<Arch, T>(rows, n, temperature, logits, operations);
-    else if constexpr (Operation::any_reference)
+    else if constexpr (writes_from_guesses<Operation>)
         if (run_overlapped<Arch, T>(rows, n, temperature, logits, operations, out_of_cache)) return;
     for (; r < rows; ++r) {
         Operation operation = operations(r);

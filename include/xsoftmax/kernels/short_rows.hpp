@@ -41,8 +41,8 @@ class short_rows_group {
     };
 
 public:
-    /// Rows from `first_row` on. logits(r) points to row r, operation(r) is what to do with it. beside(r) is called once for row r of
-    /// these, for other work to be done meanwhile. False if these rows are not to be done in a group.
+    /// Rows from `first_row` on. logits(r) points to row r, operation(r) is what to do with it. beside(r) is called once for
+    /// each r < rows, for other work to be done meanwhile. False if these rows are not to be done in a group.
     template <class Logits, class Operations, class Beside>
     XSOFTMAX_ALWAYS_INLINE bool read(std::size_t first_row, const leading_lanes<B>& end, const scale_for<B>& scale,
                                      const Logits& logits, const Operations& operations, const Beside& beside)
