@@ -325,7 +325,7 @@ void run_rows_regime(const void* state)
     if constexpr (std::is_same_v<Operations, in_outputs<operation_type>>)
         run({{p.output, n}}, {p.first, n}, p.of.rows, p.of.columns, 1);
     else {
-        constexpr std::size_t most = 64;
+        constexpr std::size_t most = xsoftmax::detail::operations_at_once;
         for (std::size_t r = 0; r < p.of.rows; r += most) {
             const std::size_t count = p.of.rows - r < most ? p.of.rows - r : most;
             operation_type what[most];

@@ -594,6 +594,10 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
 
 inline namespace XSOFTMAX_TARGET {
 
+/// What operations(r), given for many rows, is for row r.
+template <class Operations>
+using operation_of = std::remove_cvref_t<decltype(std::declval<const Operations&>()(std::size_t{}))>;
+
 /// How many coefficients finish() gives; none where nothing is written.
 template <class Operation, class T>
 inline constexpr std::size_t coefficients_count = [] {

@@ -168,7 +168,7 @@ XSOFTMAX_NEVER_INLINE void rows_by_scratch(std::size_t rows, std::size_t n, doub
                                            const Operations& operations)
 {
     using B = xsimd::batch<T, Arch>;
-    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    using operation_type = operation_of<Operations>;
     const scratch_rows<B> scratch(operation_type::uses_exponentials ? n : 0);
     if (!scratch) [[unlikely]]
         return overlapped_rows<Arch, T>(rows, n, temperature, logits, operations, true);
@@ -183,29 +183,28 @@ XSOFTMAX_NEVER_INLINE void recomputed_row(Operation& operation, const T* logits,
 {
     using B = xsimd::batch<T, Arch>;
     constexpr std::size_t block = block_size * B::size;
-    two_sweeps<Arch, false>(operation, logits, n, temperature, true,
-                            [&](const auto& row, const auto& row_coefficients) XSOFTMAX_INLINE_LAMBDA {
-                                const auto reference = row.maximum();
-                                const auto result =
-                                    operation.template writer<B>(in_all_lanes<B>(row_coefficients), reference);
-                                const auto result_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-                                    const B x = window.load_from(logits, -infinity<T>);
-                                    if constexpr (Operation::uses_exponentials)
-                                        return result(operation.kept(x, reference.exponential(x), reference), window);
-                                    else
-                                        return result(x, window);
-                                };
-                                streaming_writer<B> writer;
-                                writer.begin(operation.output, n, result_at);
-                                // A block less than there are, for what comes before the first whole line.
-                                for (std::size_t i = block; i + block <= n; i += block) {
-                                    prefetch_block_ahead<B>(logits + i);
-                                    writer.block(result_at);
-                                }
-                                writer.rest(result_at);
-                                writer.flush();
-                                end_of_stores_past_caches<Arch>();
-                            });
+    const auto write = [&](const auto& row, const auto& row_coefficients) XSOFTMAX_INLINE_LAMBDA {
+        const auto reference = row.maximum();
+        const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), reference);
+        const auto result_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            const B x = window.load_from(logits, -infinity<T>);
+            if constexpr (Operation::uses_exponentials)
+                return result(operation.kept(x, reference.exponential(x), reference), window);
+            else
+                return result(x, window);
+        };
+        streaming_writer<B> writer;
+        writer.begin(operation.output, n, result_at);
+        // A block less than there are, for what comes before the first whole line.
+        for (std::size_t i = block; i + block <= n; i += block) {
+            prefetch_block_ahead<B>(logits + i);
+            writer.block(result_at);
+        }
+        writer.rest(result_at);
+        writer.flush();
+        end_of_stores_past_caches<Arch>();
+    };
+    two_sweeps<Arch, false>(operation, logits, n, temperature, true, write);
 }
 
 }  // namespace XSOFTMAX_TARGET

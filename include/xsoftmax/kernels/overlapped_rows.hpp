@@ -115,7 +115,7 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
                                          const Logits& logits, const Operations& operations, bool prefetches)
 {
     using B = xsimd::batch<T, Arch>;
-    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    using operation_type = operation_of<Operations>;
     constexpr std::size_t block = block_size * B::size, behind = Waiting::blocks_behind * block;
     const std::size_t in_blocks = n - n % block;
     const auto scale = scale_for<B>::make(temperature, 1);

@@ -17,7 +17,7 @@
 ///
 /// (1) double: 2^-400 … 2^400
 /// (2) 16 of doubles, 12 of softmax of floats, 4 where an operation keeps more than one sum
-/// (3) where exponentials are quick, or not wanted again (recomputes)
+/// (3) where exponentials are quick, or not wanted again (is_recomputed)
 ///
 /// Many rows, at a temperature of the first lines:
 ///
@@ -93,12 +93,18 @@ XSOFTMAX_ALWAYS_INLINE bool are_overlapped(std::size_t n, double temperature)
 
 /// Does an operation write results, and may they be relative to a guess at the maximum?
 template <class Operation>
-inline constexpr bool writes_from_guesses = bool(Operation::any_reference) && bool(Operation::writes);
+inline constexpr bool writes_from_guesses = (Operation::any_reference && Operation::writes);
 
-/// May reading the logits again be quicker than keeping what was made of them? Exponentials take too long where they have no
-/// table of sixteenths: with AVX2 a row of 2^24 floats would take 1.2 times as long, of doubles 1.6.
+/// Are the exponentials of such a row, not in place, computed twice? One of a batch whose results do not stay in a cache from
+/// beyond scratch_row_bytes on, if they are floats'. Not where exponentials are wanted again but have no table of sixteenths:
+/// with AVX2 a row of 2^24 floats would take 1.2 times as long, of doubles 1.6.
 template <class Arch, class Operation, class T>
-inline constexpr bool recomputes = !Operation::uses_exponentials || exp2_steps<xsimd::batch<T, Arch>> == 16;
+XSOFTMAX_ALWAYS_INLINE bool is_recomputed(std::size_t n, bool out_of_cache)
+{
+    if (Operation::uses_exponentials && exp2_steps<xsimd::batch<T, Arch>> != 16) return false;
+    constexpr bool are_floats = Operation::uses_exponentials && sizeof(T) == 4;
+    return n >= recomputed_row_bytes / sizeof(T) || (are_floats && out_of_cache && n > scratch_row_bytes / sizeof(T));
+}
 
 /// A row of n ≥ 1 contiguous elements. With `prefetches`, what lies behind it is about to be read.
 template <class Arch, class Operation, class T>
@@ -110,7 +116,7 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, const T* logits, std::
     constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
     if (n <= short_row_vectors<Operation, T> * vector) return short_row<Arch>(operation, logits, n, temperature);
     if constexpr (writes_from_guesses<Operation>)
-        if (recomputes<Arch, Operation, T> && n >= recomputed_row_bytes / sizeof(T) && operation.output != logits)
+        if (is_recomputed<Arch, Operation, T>(n, false) && operation.output != logits)
             return recomputed_row<Arch>(operation, logits, n, temperature);
     if constexpr (Operation::any_reference)
         if (n >= two_pass_elements && keeps_logits(operation, logits))
@@ -134,10 +140,6 @@ struct operations_of_rows {
     XSOFTMAX_ALWAYS_INLINE Operation& operator()(std::size_t r) const { return first[r]; }
 };
 
-/// What such a one has for a row.
-template <class Operations>
-using operation_of = std::remove_cvref_t<decltype(std::declval<const Operations&>()(std::size_t{}))>;
-
 /// Rows that are written while the next is read, past the caches if they exceed them; false, and nothing done, if they are not
 /// such rows.
 template <class Arch, class T, class Operations>
@@ -149,11 +151,9 @@ XSOFTMAX_ALWAYS_INLINE bool run_overlapped(std::size_t rows, std::size_t n, doub
     if (!are_overlapped<Arch, operation_type, T>(n, temperature) || !keeps_logits(first, logits.first)) return false;
     // Lines past the caches that have just been read are waited for.
     const bool past_caches = out_of_cache && first.output != logits.first;
-    constexpr bool is_float_exponential = operation_type::uses_exponentials && sizeof(T) == 4;
     if (past_caches && n <= scratch_row_bytes / sizeof(T))
         rows_by_scratch<Arch, T>(rows, n, temperature, logits, operations);
-    else if (past_caches && recomputes<Arch, operation_type, T> &&
-             (is_float_exponential || n >= recomputed_row_bytes / sizeof(T)))
+    else if (past_caches && is_recomputed<Arch, operation_type, T>(n, true))
         for (std::size_t r = 0; r < rows; ++r) {
             auto&& operation = operations(r);
             recomputed_row<Arch>(operation, logits(r), n, temperature);

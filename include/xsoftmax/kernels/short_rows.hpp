@@ -271,7 +271,7 @@ XSOFTMAX_NEVER_INLINE std::size_t short_rows_of(std::size_t rows, std::size_t n,
                                                 const Logits logits, const Operations operations)
 {
     using B = xsimd::batch<T, Arch>;
-    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    using operation_type = operation_of<Operations>;
     const auto scale = scale_for<B>::make(temperature, 1);
     const leading_lanes<B> end(n - (Vectors - 1) * B::size);
     const std::size_t in_groups = rows - rows % B::size;
@@ -307,7 +307,7 @@ XSOFTMAX_ALWAYS_INLINE std::size_t short_rows(std::size_t rows, std::size_t n, d
     if (vectors == 2) return short_rows_of<2, Arch, T>(rows, n, temperature, logits, operations);
     if (vectors == 3) return short_rows_of<3, Arch, T>(rows, n, temperature, logits, operations);
     if (vectors == 4) return short_rows_of<4, Arch, T>(rows, n, temperature, logits, operations);
-    using operation_type = std::remove_cvref_t<decltype(operations(std::size_t{}))>;
+    using operation_type = operation_of<Operations>;
     if constexpr (short_rows_vectors<operation_type> == 8) {
         if (vectors == 5) return short_rows_of<5, Arch, T>(rows, n, temperature, logits, operations);
         if (vectors == 6) return short_rows_of<6, Arch, T>(rows, n, temperature, logits, operations);
