@@ -379,6 +379,7 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
                                                           sweep.end());
     else
         totals.template split_off<arch_of<B>>(static_cast<double>(sweep.winners()), maximum.precise_exponential(top));
+    if constexpr (Operation::counts_winners) totals.template take_logarithm<arch_of<B>>();
     if constexpr (!Operation::writes)
         operation.template finish<C>(totals, maximum);
     else {

@@ -18,6 +18,9 @@
 ///                           in advance? add_up is then not to ask whether x is the maximum, where that is not known
 ///                           (knows_winners), and the winner is taken from the first sum afterwards (split_off_winner)
 ///     finish<C>(totals, max)    from row_totals to the row's coefficients, which writing needs, if it writes
+///     finish_output<C>, finish_beside<C>, output_needs_logarithm()   where there is a result beside the output too, and
+///                           writing need not wait for it (has_result_beside): finish() in two, and whether the totals'
+///                           logarithm, whose computing is a long wait, is needed for the first
 ///     writer<B>(coefficients, max)    from those, as batches, to result(value, window) for each vector, value being
 ///                           kept(…), or x
 ///     complete()            after the last vector was written, but by overlap_rows, which puts in what complete() would, since
@@ -86,25 +89,45 @@ struct row_totals {
     wide<C> logarithm;                ///< log Σ exp((x − maximum)/T)
     wide<C> inverse;                  ///< 1/Σ exponentials
 
-    /// The first sum was split: what follows from it. By the same instructions as for many rows together.
+    /// The first sum was split: what follows from it, but for the logarithm. By the same instructions as for many rows
+    /// together.
     template <class Arch>
     XSOFTMAX_ALWAYS_INLINE void split_off(double winners, wide<C> own)
     {
         exponentials = {sums[0], number<wide<C>>(winners), own};
-        if constexpr (sizeof(C) == 4) {
-            using doubles = xsimd::batch<double, Arch>;
-            const split_sum<doubles> in_lanes{doubles(sums[0]), doubles(winners), doubles(own)};
-            logarithm = first_lane(in_lanes.logarithm());
-            inverse = first_lane(in_lanes.inverse());
-        }
-        else {
-            logarithm = exponentials.logarithm();
-            inverse = exponentials.inverse();
-        }
+        inverse = number_from(in_lanes<Arch>().inverse());
+    }
+
+    /// Of the sum as it was split, whatever was added to the exponentials since.
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE void take_logarithm()
+    {
+        logarithm = number_from(in_lanes<Arch>().logarithm());
     }
 
     /// Is one logit left out of the others, which is then all that is wanted of them?
     XSOFTMAX_ALWAYS_INLINE bool one_winner() const { return to_double(exponentials.winners) == 1; }
+
+private:
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE auto in_lanes() const
+    {
+        if constexpr (sizeof(C) == 4) {
+            using doubles = xsimd::batch<double, Arch>;
+            return split_sum<doubles>{doubles(sums[0]), doubles(exponentials.winners), doubles(exponentials.own)};
+        }
+        else
+            return split_sum<extended>{sums[0], exponentials.winners, exponentials.own};
+    }
+
+    template <class X>
+    XSOFTMAX_ALWAYS_INLINE static wide<C> number_from(const X& x)
+    {
+        if constexpr (sizeof(C) == 4)
+            return first_lane(x);
+        else
+            return x;
+    }
 };
 
 /// The totals of rows that are lanes of B: of float, their logarithms and reciprocals are taken together. Refers to the sums and
@@ -139,6 +162,7 @@ public:
         else {
             row_totals<C, 1> totals{{sums_[r]}, {}, {}, {}};
             totals.template split_off<arch_of<B>>(winners_[r], own_[r]);
+            totals.template take_logarithm<arch_of<B>>();
             return totals;
         }
     }
@@ -425,6 +449,7 @@ struct index_gradient_operation : index_loss_operation {
     static constexpr bool uses_exponentials = true;
     static constexpr bool takes_two_parts = true;
     static constexpr bool writes = true;
+    static constexpr std::size_t lift_coefficient = 2;
 
     T* output;
     std::size_t target;
@@ -438,11 +463,25 @@ struct index_gradient_operation : index_loss_operation {
         return e;
     }
 
-    /// What exponentials are multiplied by, a factor in two parts, and then a power of two.
     template <class C, class Maximum>
     XSOFTMAX_ALWAYS_INLINE coefficients<C, 3> finish(const row_totals<C, sums>& totals, const Maximum& maximum)
     {
+        finish_beside<C>(totals, maximum);
+        return finish_output<C>(totals, maximum);
+    }
+
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE void finish_beside(const row_totals<C, sums>& totals, const Maximum& maximum)
+    {
         index_loss_operation::finish<C>(totals, maximum);
+    }
+
+    XSOFTMAX_ALWAYS_INLINE bool output_needs_logarithm() const { return terms_beside.z_loss != 0; }
+
+    /// What exponentials are multiplied by, a factor in two parts, and then a power of two.
+    template <class C, class Maximum>
+    XSOFTMAX_ALWAYS_INLINE coefficients<C, 3> finish_output(const row_totals<C, sums>& totals, const Maximum& maximum)
+    {
         const auto& scale = maximum.scale();
         const auto inverse = scale.inverse * totals.inverse;
 
@@ -597,6 +636,20 @@ inline namespace XSOFTMAX_TARGET {
 /// What operations(r), given for many rows, is for row r.
 template <class Operations>
 using operation_of = std::remove_cvref_t<decltype(std::declval<const Operations&>()(std::size_t{}))>;
+
+/// Is one of an operation's coefficients a power of two that is mostly 1 (lift_coefficient)?
+template <class Operation>
+inline constexpr bool has_lift = requires
+{
+    Operation::lift_coefficient;
+};
+
+/// Has an operation a result beside its output, for which writing need not wait?
+template <class Operation>
+inline constexpr bool has_result_beside = requires(const Operation& operation)
+{
+    operation.output_needs_logarithm();
+};
 
 /// How many coefficients finish() gives; none where nothing is written.
 template <class Operation, class T>

@@ -185,7 +185,8 @@ XSOFTMAX_NEVER_INLINE void recomputed_row(Operation& operation, const T* logits,
     constexpr std::size_t block = block_size * B::size;
     const auto write = [&](const auto& row, const auto& row_coefficients) XSOFTMAX_INLINE_LAMBDA {
         const auto reference = row.maximum();
-        const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), reference);
+        const auto result =
+            operation.template writer<B>(guessed_coefficients<B, Operation>(row_coefficients), reference);
         const auto result_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             const B x = window.load_from(logits, -infinity<T>);
             if constexpr (Operation::uses_exponentials)

@@ -74,7 +74,8 @@ struct waiting_row {
     B end = B(T(0));          ///< those of the ragged end
     coefficients<T, coefficients_count<Operation, T>> row_coefficients = {};
     T maximum = 0;
-    std::size_t own_element = 0;  ///< where has_own_element
+    row_totals<T, 1> totals = {};  ///< where has_result_beside
+    std::size_t own_element = 0;   ///< where has_own_element
     T own_result = 0;
     bool exceeds_one = false;
 };
@@ -124,8 +125,9 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
     typename Waiting::writer writer;
     T guess = guess_at_maximum<B>(logits(0));
     for (std::size_t r = 0; r < rows || before.is_there; ++r) {
-        const auto result = operation_type::template writer<B>(in_all_lanes<B>(before.row_coefficients),
-                                                               near_maximum<B>(before.maximum, T(0), T(0), scale));
+        const near_maximum<B> maximum_before(before.maximum, T(0), T(0), scale);
+        const auto result = operation_type::template writer<B>(
+            guessed_coefficients<B, operation_type>(before.row_coefficients), maximum_before);
         const auto result_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             const B kept = [&]() XSOFTMAX_INLINE_LAMBDA {
                 if constexpr (operation_type::uses_exponentials)
@@ -141,6 +143,8 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
         };
         const auto finish_before = [&]() XSOFTMAX_INLINE_LAMBDA {
             writer.rest(result_at);
+            if constexpr (has_result_beside<operation_type>)
+                if (before.is_there) finish_beside<Arch>(operations(r - 1), before.totals, maximum_before);
             if (before.is_there && before.exceeds_one) [[unlikely]] {
                 writer.flush();
                 bound_by_one<B>(before.output, n);
@@ -190,6 +194,7 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
                     before.own_element = operation.target;
                     before.own_result = operation.target_gradient;
                 }
+                if constexpr (has_result_beside<operation_type>) before.totals = row.totals();
                 before.is_there = row.keeps_digits(before.row_coefficients);
             }
         }

@@ -178,8 +178,10 @@ XSOFTMAX_NEVER_INLINE void short_row_of(Operation& operation, const T* logits, s
     XSOFTMAX_UNROLL
     for (std::size_t j = Operation::exponential_sums; j < Operation::sums; ++j)
         totals.sums[j] = unbounded_short_sum(terms, j);
-    if constexpr (Operation::counts_winners)
+    if constexpr (Operation::counts_winners) {
         totals.template split_off<Arch>(static_cast<double>(winners), sum_of_parts(own.value(), own_low.value()));
+        totals.template take_logarithm<Arch>();
+    }
     if constexpr (Operation::writes) {
         const auto row_coefficients = operation.template finish<T>(totals, maximum);
         const auto result = operation.template writer<B>(in_all_lanes<B>(row_coefficients), maximum);

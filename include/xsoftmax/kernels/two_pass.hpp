@@ -71,23 +71,37 @@ public:
         if constexpr (!Operation::uses_exponentials) return true;
         constexpr T most = sizeof(T) == 4 ? T(0x1p35) : T(0x1p190);
         const T factor = of_row.part[0];
+        if constexpr (has_lift<Operation>)
+            if (of_row.part[Operation::lift_coefficient] != T(1)) return false;
         return is_normal_split<T>(static_cast<double>(factor)) && factor * own_ <= most && factor * own_ >= -most;
     }
 
-    /// The operation's coefficients. The row has n elements; `Asks` is as for mend().
+    /// The operation's coefficients; a result beside its output is left to finish_beside(). The row has n elements; `Asks` is
+    /// as for mend().
     template <bool Asks = true>
     XSOFTMAX_ALWAYS_INLINE auto finish(std::size_t n)
     {
         if constexpr (Operation::counts_winners) {
             own_ = split_off_winner<B, Operation::uses_exponentials>(totals_, n, top_, reference(), trees_,
                                                                      sweep_.exponentials(), end());
-            return operation_.template finish<T>(totals_, maximum());
+            if constexpr (has_result_beside<Operation>) {
+                if (operation_.output_needs_logarithm()) [[unlikely]]
+                    totals_.template take_logarithm<arch_of<B>>();
+                return operation_.template finish_output<T>(totals_, maximum());
+            }
+            else {
+                totals_.template take_logarithm<arch_of<B>>();
+                return operation_.template finish<T>(totals_, maximum());
+            }
         }
         else {
             exceeds_one_ = mend<B, Asks>(totals_, top_, reference(), trees_, sweep_.exponentials());
             return operation_.template finish<T>(totals_, reference());
         }
     }
+
+    /// After finish(): what finish_beside() wants.
+    XSOFTMAX_ALWAYS_INLINE const row_totals<T, 1>& totals() const { return totals_; }
 
     /// After finish(): may a result be above 1?
     XSOFTMAX_ALWAYS_INLINE bool exceeds_one() const { return exceeds_one_; }
@@ -115,6 +129,15 @@ private:
     bool exceeds_one_ = false;
 };
 
+/// The operation's result beside its output, after guessed_row's finish(): its logarithm is a chain of 100 cycles that the
+/// output need not wait for, behind which other work would.
+template <class Arch, class Operation, class T, class Maximum>
+XSOFTMAX_ALWAYS_INLINE void finish_beside(Operation& operation, row_totals<T, 1> totals, const Maximum& maximum)
+{
+    totals.template take_logarithm<Arch>();
+    operation.template finish_beside<T>(totals, maximum);
+}
+
 /// Are the logits still there after the exponentials?
 template <class Operation, class T>
 XSOFTMAX_ALWAYS_INLINE bool keeps_logits(const Operation& operation, const T* logits)
@@ -123,6 +146,15 @@ XSOFTMAX_ALWAYS_INLINE bool keeps_logits(const Operation& operation, const T* lo
         return operation.output != logits;
     else
         return true;
+}
+
+/// The coefficients of a row that keeps_digits(), in all lanes. Compilers leave out multiplications by 1.
+template <class B, class Operation, class T, std::size_t Count>
+XSOFTMAX_ALWAYS_INLINE auto guessed_coefficients(const coefficients<T, Count>& of_row)
+{
+    auto result = in_all_lanes<B>(of_row);
+    if constexpr (has_lift<Operation>) result.part[Operation::lift_coefficient] = B(T(1));
+    return result;
 }
 
 /// The row's results, of what it kept.
@@ -137,7 +169,7 @@ XSOFTMAX_ALWAYS_INLINE void write_guessed_row(const Operation& operation, const 
             return window.load_from(logits, -infinity<T>);
     };
     write_results<B>(operation.output, n, kept,
-                     operation.template writer<B>(in_all_lanes<B>(row_coefficients), row.maximum()));
+                     operation.template writer<B>(guessed_coefficients<B, Operation>(row_coefficients), row.maximum()));
 }
 
 /// A row of at least guess_elements whose logits are kept, at an ordinary temperature. write(row, coefficients) is for a row
@@ -169,6 +201,7 @@ XSOFTMAX_ALWAYS_INLINE void two_sweeps(Operation& operation, const T* logits, st
         if (row.exceeds_one()) [[unlikely]]
             bound_by_one<B>(operation.output, n);
     }
+    if constexpr (has_result_beside<Operation>) finish_beside<Arch>(operation, row.totals(), row.maximum());
     operation.complete();
 }
 
