@@ -520,6 +520,88 @@ TEMPLATE_TEST_CASE("gradients of weights and temperatures of any size, in place 
                 }
 }
 
+// Double classes have more range than the test before needs.
+TEST_CASE("gradients of classes at the ends of double", "[losses]")
+{
+    for (const std::size_t n : {5u, 100u, 1000u})
+        for (const double weight : {1e-290, 1e-250, 1e-200, 1e200, 1e231, 1e290}) {
+            const auto x = logits::normal<double>(n, 1, n);
+            const std::vector<double> weights(n, weight);
+            const int targets[] = {2};
+            std::vector<double> gradient(n), losses(1);
+            xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const double>(x.data(), 1, n), targets, losses,
+                                           xsoftmax::matrix_view<double>(gradient.data(), 1, n),
+                                           {.class_weights = weights});
+            const oracle::row<double> exact(x, 1);
+            double worst = 0;
+            for (std::size_t i = 0; i < n; ++i)
+                worst = std::max(
+                    worst, oracle::ulp_error(exact.cross_entropy_gradient(i, 2) * static_cast<long double>(weight),
+                                             gradient[i]));
+            INFO(n << " classes, weight " << weight << ", seed " << logits::seed());
+            CHECK(worst <= 3);
+        }
+}
+
+TEMPLATE_TEST_CASE("gradients of target probabilities of any size", "[losses]", float, double)
+{
+    using T = TestType;
+    constexpr bool is_float = sizeof(T) == 4;
+    for (const std::size_t n : {3u, 5u, 20u, 100u, 1000u})
+        for (const double size : {1e-9, is_float ? 1e-20 : 1e-220, is_float ? 1e-25 : 1e-250, is_float ? 1e-28 : 1e-280,
+                                  1e9, is_float ? 1e25 : 1e250})
+            for (const bool smoothed : {false, true}) {
+                const auto x = logits::normal<T>(n, 1, n);
+                auto t = logits::uniform<T>(n, T(0.1), 1, n + 1);
+                std::vector<T> gradient(n), losses(1), weights;
+                const xsoftmax::matrix_view<const T> in(x.data(), 1, n);
+                const xsoftmax::matrix_view<T> out(gradient.data(), 1, n);
+                if (smoothed) {
+                    // All classes of that weight, and smoothed targets of a class.
+                    const double smoothing = 0.5;
+                    weights.assign(n, static_cast<T>(size));
+                    const int targets[] = {1};
+                    xsoftmax::cross_entropy_losses(in, targets, losses, out,
+                                                   {.label_smoothing = smoothing, .class_weights = weights});
+                    for (std::size_t i = 0; i < n; ++i)
+                        t[i] = static_cast<T>((smoothing / static_cast<double>(n) + (i == 1 ? 1 - smoothing : 0)) *
+                                              static_cast<double>(weights[i]));
+                }
+                else {
+                    for (T& target : t) target = static_cast<T>(static_cast<double>(target) * size);
+                    xsoftmax::cross_entropy_losses(in, xsoftmax::matrix_view<const T>(t.data(), 1, n), losses, out);
+                }
+                const oracle::row<T> exact(x, 1);
+                long double sum = 0;
+                for (const T target : t) sum += static_cast<long double>(target);
+                double worst = 0;
+                for (std::size_t i = 0; i < n; ++i) {
+                    const long double of_all = sum * exact.softmax(i), own = static_cast<long double>(t[i]);
+                    worst = std::max(worst, oracle::ulp_error<T>(of_all - own, gradient[i], std::max(of_all, own)));
+                }
+                INFO(n << " classes, size " << size << ", smoothed " << smoothed << ", seed " << logits::seed());
+                CHECK(worst <= bound);
+            }
+}
+
+// In float, a target times a logit may leave the range where the loss does not.
+TEST_CASE("losses near the largest float", "[losses]")
+{
+    const std::vector<float> x{0, 1e30f}, weights{1e13f, 1e13f};
+    const int targets[] = {0};
+    const auto loss = [&](const xsoftmax::batch_cross_entropy_options<float>& options) {
+        std::vector<float> gradient(2);
+        const xsoftmax::matrix_view<const float> in(x.data(), 1, 2);
+        const float alone = xsoftmax::softmax_cross_entropy(in, targets, options);
+        CHECK(xsoftmax::softmax_cross_entropy(in, targets, xsoftmax::matrix_view<float>(gradient.data(), 1, 2),
+                                              options) == alone);
+        return alone;
+    };
+    CHECK(loss({.label_smoothing = 0.1, .class_weights = weights}) == Approx(9.5e29).epsilon(1e-6));
+    CHECK(loss({.reduction = reduction::sum, .label_smoothing = 0.1, .class_weights = weights, .z_loss = -0.5}) ==
+          -infinity<float>);
+}
+
 TEMPLATE_TEST_CASE("gradients that overflow keep their sign", "[losses]", float, double)
 {
     using T = TestType;

@@ -143,8 +143,8 @@ TEMPLATE_TEST_CASE("a keep-mask of fewer axes lies over the last ones", "[masks]
     check<T>(b, {.keep = xsoftmax::matrix_view<const unsigned char>(keys.data(), 1, 19)});
 }
 
-TEMPLATE_TEST_CASE("lengths, for each row or for several", "[masks]", std::int32_t, std::uint32_t, std::int64_t,
-                   std::uint64_t)
+TEMPLATE_TEST_CASE("lengths, for each row or for several", "[masks]", int, unsigned, long, unsigned long, long long,
+                   unsigned long long)
 {
     std::uint64_t salt = 100;
     for (const auto& shape : shapes)
@@ -158,7 +158,7 @@ TEMPLATE_TEST_CASE("lengths, for each row or for several", "[masks]", std::int32
                 return k < static_cast<std::size_t>(lengths[row / rows_for_each]);
             });
             INFO("seed " << logits::seed() << ", salt " << salt);
-            check<float>(b, {.lengths = std::span<const TestType>(lengths)});
+            check<float>(b, {.lengths = lengths});
         }
 }
 
@@ -527,6 +527,66 @@ TEST_CASE("a NaN that is kept makes its row NaN", "[masks]")
     xsoftmax::masked_softmax(b.input(), b.view(p), {.keep = std::vector<unsigned char>{1, 1, 1, 1, 0, 1}});
     for (std::size_t k = 0; k < 6; ++k) CHECK(std::isnan(p[6 + k]));
     for (std::size_t k = 0; k < 6; ++k) CHECK(!std::isnan(p[k]));
+    // However the mask is given.
+    const std::vector<int> lengths{5, 5, 3};
+    const auto look = [&] {
+        for (std::size_t k = 0; k < 6; ++k) CHECK(std::isnan(p[6 + k]));
+        for (std::size_t k = 3; k < 6; ++k) CHECK(!std::isnan(p[12 + k]));
+    };
+    for (const float spoiler : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+        b.logits[8] = spoiler;
+        xsoftmax::masked_softmax(b.input(), b.view(p), {.lengths = lengths});
+        look();
+        xsoftmax::masked_log_softmax(b.input(), b.view(p), {.lengths = lengths});
+        look();
+        xsoftmax::masked_log_softmax(b.input(), b.view(p), {.causal = 2});
+        for (std::size_t k = 0; k < 6; ++k) CHECK(std::isnan(p[6 + k]));
+        CHECK(p[5] == -std::numeric_limits<float>::infinity());
+    }
+}
+
+TEMPLATE_TEST_CASE("a target that is left out takes no share of label smoothing", "[masks]", float, double)
+{
+    using T = TestType;
+    const std::vector<T> x{1, 1, 1, 1}, one_hot{0, 0, 1, 0};
+    const std::vector<unsigned char> keep{1, 1, 0, 1};
+    const int targets[] = {2};
+    const xsoftmax::matrix_view<const T> in(x.data(), 1, 4), probabilities(one_hot.data(), 1, 4);
+    const xsoftmax::mask<T> mask{.keep = keep};
+    for (const double smoothing : {0.3, 1.0}) {
+        std::vector<T> loss(1), other_loss(1), gradient(4), other(4);
+        const xsoftmax::batch_cross_entropy_options<T> options{.label_smoothing = smoothing};
+        xsoftmax::masked_cross_entropy_losses(in, targets, mask, loss, xsoftmax::matrix_view<T>(gradient.data(), 1, 4),
+                                              options);
+        xsoftmax::masked_cross_entropy_losses(in, probabilities, mask, other_loss,
+                                              xsoftmax::matrix_view<T>(other.data(), 1, 4), options);
+        CHECK(loss == other_loss);
+        CHECK(gradient == other);
+        const double own = 1 - smoothing;
+        CHECK(gradient[0] == Approx(own / 3).margin(1e-6));
+        CHECK(gradient[2] == Approx(-own).margin(1e-6));
+        if (smoothing == 1)
+            CHECK(loss[0] == Approx(std::log(3)).epsilon(1e-6));
+        else
+            CHECK(loss[0] == std::numeric_limits<T>::infinity());
+    }
+}
+
+TEST_CASE("a row of which nothing is kept: its targets' sum keeps its digits", "[masks]")
+{
+    const std::size_t n = 1000;
+    const std::vector<double> x(n, 0.0), targets(n, 0.1);
+    const std::vector<unsigned char> keep(n, 0);
+    std::vector<double> loss(1);
+    xsoftmax::masked_cross_entropy_losses(xsoftmax::matrix_view<const double>(x.data(), 1, n),
+                                          xsoftmax::matrix_view<const double>(targets.data(), 1, n),
+                                          {.keep = keep, .nothing_kept = nothing_kept::uniform}, loss);
+    CHECK(oracle::ulp_error(1000 * static_cast<long double>(0.1) * std::log(static_cast<long double>(n)), loss[0]) <=
+          bound);
+    // Without classes there is nothing to lose.
+    const xsoftmax::matrix_view<const double> none(x.data(), 1, 0);
+    xsoftmax::masked_cross_entropy_losses(none, none, {.nothing_kept = nothing_kept::uniform}, loss);
+    CHECK(loss[0] == 0);
 }
 
 TEST_CASE("what masks refuse", "[masks]")
@@ -548,6 +608,7 @@ TEST_CASE("what masks refuse", "[masks]")
     refused("keep has 4 axes", {.keep = xsoftmax::tensor_view<const unsigned char, 4>(bytes.data(), {2, 2, 3, 4})});
     refused("bias has extent 3", {.bias = std::vector<float>(3, 0.0f)});
     refused("lengths has 5 elements", {.lengths = std::span<const std::int64_t>(five)});
+    refused("lengths has 0 elements", {.lengths = std::vector<int>()});
     refused("lengths[1] is 5", {.lengths = std::span<const std::int64_t>(too_long)});
     refused("lengths[0] is -1", {.lengths = std::span<const std::int64_t>(negative)});
     refused("lengths[0] is 18446744073709551615", {.lengths = std::span<const std::uint64_t>(enormous)});

@@ -8,7 +8,6 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <ranges>
 #include <span>
@@ -77,9 +76,32 @@ private:
     std::array<std::ptrdiff_t, max_rank> strides_{};
 };
 
-/// Lengths of rows, of any integer type of 4 or 8 bytes.
-using row_lengths = std::variant<std::span<const std::int64_t>, std::span<const std::int32_t>,
-                                 std::span<const std::uint64_t>, std::span<const std::uint32_t>>;
+/// Lengths of rows: a contiguous range of int, long or long long, signed or not.
+class row_lengths {
+    using spans =
+        std::variant<std::span<const int>, std::span<const unsigned>, std::span<const long>,
+                     std::span<const unsigned long>, std::span<const long long>, std::span<const unsigned long long>>;
+
+public:
+    /// Of the elements of a range.
+    template <std::ranges::contiguous_range R>
+    requires std::ranges::sized_range<R> &&
+        std::constructible_from<spans, std::span<const std::ranges::range_value_t<R>>> XSOFTMAX_ALWAYS_INLINE
+        row_lengths(const R& range)  // NOLINT: a range is what this is
+        : lengths_(std::span<const std::ranges::range_value_t<R>>(std::ranges::data(range), std::ranges::size(range)))
+    {
+    }
+
+    /// f(span of the lengths in their own type).
+    template <class F>
+    XSOFTMAX_ALWAYS_INLINE void visit(F&& f) const
+    {
+        std::visit(f, lengths_);
+    }
+
+private:
+    spans lengths_;
+};
 
 /// What a row gets in which nothing is kept.
 ///
@@ -94,7 +116,8 @@ enum class nothing_kept {
 
 /// Which elements of logits of T take part. All that is given must hold; nothing given keeps everything.
 ///
-/// What is left out is never read as a number: a NaN there stays there. A kept logit of −inf counts as left out. Target
+/// What is left out is never read as a number: a NaN there stays there. A kept logit of −inf counts as left out. A row in which
+/// a NaN or +inf is kept is NaN, all of it. Target
 /// probabilities are no logits: each is read, and a NaN among them makes its row's loss NaN, whatever the mask keeps.
 template <class T>
 struct mask {
@@ -103,7 +126,7 @@ struct mask {
 
     /// How many elements of each row are kept, the first ones: as many lengths as rows, or each for as many consecutive rows
     /// as there are rows for a length (one for each sequence of a batch, over its heads and queries).
-    row_lengths lengths = {};
+    std::optional<row_lengths> lengths = {};
 
     /// Keeps the element i of the row q if i ≤ q + causal, where q is the index on the last of the other axes: the query's.
     /// 0 for queries and keys of the same sequence, the number of earlier keys where they come from a cache.

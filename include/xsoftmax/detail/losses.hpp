@@ -55,6 +55,20 @@ void check_loss_options(const char* function, const batch_cross_entropy_options<
         check_count(function, "class_weights", options.class_weights.size(), classes, "classes");
 }
 
+/// The loss of a row of target probabilities by the kernels of double.
+template <class T>
+XSOFTMAX_COLD double loss_in_double(std::span<const T> row, const T* targets, const kernels::loss_terms& beside)
+{
+    const elements<double> logits(row.size()), wide_targets(row.size());
+    for (std::size_t k = 0; k < row.size(); ++k) {
+        logits[k] = static_cast<double>(row[k]);
+        wide_targets[k] = static_cast<double>(targets[k]);
+    }
+    kernels::probabilities_loss_operation<double> loss{beside, wide_targets.data()};
+    run_row(loss, std::span<const double>(logits.data(), row.size()), beside.temperature);
+    return loss.loss;
+}
+
 /// The loss of a row of target probabilities, and where `gradient` is not null its gradient times gradient_scale. A row with
 /// one target alone is what a class of that weight is, bit for bit.
 template <class T>
@@ -66,6 +80,14 @@ double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradie
         run_row(operation, row, beside.temperature);
         return operation.loss;
     };
+    // A product of target and logit may leave the range of float where the loss does not.
+    const auto run_all = [&](auto operation) {
+        const double loss = run(operation);
+        if constexpr (std::is_same_v<T, float>)
+            if (!(loss - loss == 0)) [[unlikely]]
+                return loss_in_double(row, targets, beside);
+        return loss;
+    };
     const std::size_t only = call<kernels::only_nonzero_entry<T>>(targets, row.size());
     if (only != row.size()) {
         const kernels::index_loss_operation loss{beside, static_cast<double>(row[only]),
@@ -74,8 +96,8 @@ double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradie
         return run(kernels::index_gradient_operation<T>{loss, gradient, only, gradient_scale});
     }
     const kernels::probabilities_loss_operation<T> loss{beside, targets};
-    if (gradient == nullptr) return run(loss);
-    return run(kernels::probabilities_gradient_operation<T>{loss, gradient, gradient_scale});
+    if (gradient == nullptr) return run_all(loss);
+    return run_all(kernels::probabilities_gradient_operation<T>{loss, gradient, gradient_scale});
 }
 
 /// The classes of a batch: their number, their weights, and the share of each in label smoothing.
@@ -106,12 +128,18 @@ public:
         return kernels::quotient({options_.label_smoothing, 0}, static_cast<double>(kept));
     }
 
+    /// What smoothing gives to class k: uniform(masked_row), or 0 where it is left out.
+    [[nodiscard]] static kernels::extended share(const T* masked_row, std::size_t k, const kernels::extended& uniform)
+    {
+        return is_left_out(masked_row, k) ? kernels::extended{} : uniform;
+    }
+
+private:
     [[nodiscard]] static bool is_left_out(const T* masked_row, std::size_t k)
     {
         return masked_row != nullptr && masked_row[k] == -kernels::infinity<T>;
     }
 
-private:
     const batch_cross_entropy_options<T>& options_;
     std::size_t classes_;
 };
@@ -145,9 +173,9 @@ public:
         if (row != nullptr || !is_masked())  // a row without classes may have no place
             return loss_of_probabilities<T>(std::span<const T>(row, classes), targets, gradient, beside,
                                             gradient_scale);
-        double weight = 0;
-        for (std::size_t k = 0; k < classes; ++k) weight += static_cast<double>(targets[k]);
-        return loss_of_nothing(gradient, classes, weight);
+        loss_sum weight;
+        for (std::size_t k = 0; k < classes; ++k) weight.add(static_cast<double>(targets[k]));
+        return loss_of_nothing(gradient, classes, weight.value());
     }
 
     /// The loss and the gradient of a row of which nothing is kept, whose targets sum to `weight`.
@@ -156,7 +184,8 @@ public:
         const bool nan = masks_->nothing_kept() == nothing_kept::nan;
         if (gradient != nullptr) fill(gradient, classes, nan ? kernels::not_a_number<T> : T(0));
         if (nan) return kernels::not_a_number<double>;
-        return masks_->nothing_kept() == nothing_kept::uniform ? weight * ::log(static_cast<double>(classes)) : 0;
+        if (masks_->nothing_kept() != nothing_kept::uniform || classes == 0) return 0;
+        return weight * ::log(static_cast<double>(classes));
     }
 
 private:
@@ -256,11 +285,12 @@ public:
         const T* const seen = rows_.row(logits, r, scratch.composed);
         if (options_.label_smoothing != 0) {
             const elements<T>& mixed = scratch.mixed;
+            const T* const masked_row = rows_.is_masked() ? seen : nullptr;
             if (rows_.is_masked()) spread(seen, mixed);
             const T uniform = mixed[index];
-            mixed[index] = static_cast<T>(
-                kernels::to_double((classes_.uniform(rows_.is_masked() ? seen : nullptr) + classes_.own_share()) *
-                                   kernels::to_extended(weight)));
+            mixed[index] = static_cast<T>(kernels::to_double(
+                (classes_.share(masked_row, index, classes_.uniform(masked_row)) + classes_.own_share()) *
+                kernels::to_extended(weight)));
             const double loss = rows_.loss_of(seen, mixed.data(), gradient, classes_.size(),
                                               {options_.temperature, options_.z_loss}, gradient_scale);
             mixed[index] = uniform;
@@ -284,9 +314,8 @@ private:
     {
         const kernels::extended uniform = classes_.uniform(masked_row);
         for (std::size_t k = 0; k < mixed.size(); ++k)
-            mixed[k] = classes_.is_left_out(masked_row, k)
-                           ? T(0)
-                           : static_cast<T>(kernels::to_double(uniform * kernels::to_extended(classes_.weight(k))));
+            mixed[k] = static_cast<T>(
+                kernels::to_double(classes_.share(masked_row, k, uniform) * kernels::to_extended(classes_.weight(k))));
     }
 
     std::span<const Index> targets_;
@@ -322,8 +351,8 @@ public:
             const T* const masked_row = rows_.is_masked() ? seen : nullptr;
             const kernels::extended uniform = classes_.uniform(masked_row), own_share = classes_.own_share();
             for (std::size_t k = 0; k < scratch.mixed.size(); ++k) {
-                const auto share = classes_.is_left_out(masked_row, k) ? kernels::extended{} : uniform;
-                const auto target = own_share * kernels::to_extended(static_cast<double>(targets[k])) + share;
+                const auto target = own_share * kernels::to_extended(static_cast<double>(targets[k])) +
+                                    classes_.share(masked_row, k, uniform);
                 scratch.mixed[k] =
                     static_cast<T>(kernels::to_double(target * kernels::to_extended(classes_.weight(k))));
             }

@@ -13,7 +13,6 @@
 #include <cmath>
 #include <cstddef>
 #include <utility>
-#include <variant>
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
@@ -51,9 +50,10 @@ public:
     [[nodiscard]] const operand<const T>& view() const { return view_; }
     [[nodiscard]] std::ptrdiff_t step() const { return step_; }
 
-    /// The first element over row r, counted in row-major order of the other axes.
+    /// The first element over row r, counted in row-major order of the other axes; null if there is none.
     [[nodiscard]] const T* row(std::size_t r) const
     {
+        if (empty()) return nullptr;
         std::ptrdiff_t offset = 0;
         for (std::size_t k = 0; k < others_; ++k) {  // fastest first
             offset += static_cast<std::ptrdiff_t>(r % extents_[k]) * strides_[k];
@@ -84,7 +84,7 @@ public:
     {
         for (std::size_t k = 0; k < logits.rank; ++k)
             if (k != axis) queries_ = logits.extents[k];
-        std::visit([&](const auto& lengths) { check_lengths(lengths); }, given.lengths);
+        if (given.lengths) given.lengths->visit([&](const auto& lengths) { check_lengths(lengths); });
     }
 
     /// Nothing of the mask is written over: rows are read from it after others have been written.
@@ -93,9 +93,9 @@ public:
     {
         if (!keep_.empty()) detail::check_apart(function_, output_name, output, "keep", keep_.view());
         if (!bias_.empty()) detail::check_apart(function_, output_name, output, "bias", bias_.view());
-        std::visit(
-            [&](const auto& lengths) { detail::check_apart(function_, output_name, output, "lengths", lengths); },
-            given_.lengths);
+        if (given_.lengths)
+            given_.lengths->visit(
+                [&](const auto& lengths) { detail::check_apart(function_, output_name, output, "lengths", lengths); });
     }
 
     /// Is what is kept the beginning of each row, as it is?
@@ -106,8 +106,8 @@ public:
     {
         std::size_t kept = length_;
         if (lengths_per_row_ != 0)
-            std::visit([&](const auto& lengths) { kept = static_cast<std::size_t>(lengths[r / lengths_per_row_]); },
-                       given_.lengths);
+            given_.lengths->visit(
+                [&](const auto& lengths) { kept = static_cast<std::size_t>(lengths[r / lengths_per_row_]); });
         if (given_.causal) {
             // Beyond the row's length no offset makes a difference, but a sum of it might overflow.
             const std::ptrdiff_t offset = std::min(*given_.causal, static_cast<std::ptrdiff_t>(length_));
@@ -120,22 +120,8 @@ public:
     /// Row r with −inf for all that is left out, written to `to`, which may be the logits. Returns whether anything is kept.
     bool compose(std::size_t r, const T* logits, T* to) const
     {
-        const std::size_t kept = prefix(r);
-        const auto with = [&](auto is_kept) {
-            if (bias_.empty()) return compose_with(logits, to, kept, is_kept, [](T x, std::size_t) { return x; });
-            const T* const bias = bias_.row(r);
-            if (bias_.step() == 1)
-                return compose_with(logits, to, kept, is_kept,
-                                    [bias](T x, std::size_t i) { return biased(x, bias[i]); });
-            return compose_with(logits, to, kept, is_kept, [bias, step = bias_.step()](T x, std::size_t i) {
-                return biased(x, bias[static_cast<std::ptrdiff_t>(i) * step]);
-            });
-        };
-        if (keep_.empty()) return with([](std::size_t) { return true; });
-        const unsigned char* const keep = keep_.row(r);
-        if (keep_.step() == 1) return with([keep](std::size_t i) { return keep[i] != 0; });
-        return with(
-            [keep, step = keep_.step()](std::size_t i) { return keep[static_cast<std::ptrdiff_t>(i) * step] != 0; });
+        const kernels::row_mask<T> of_row{prefix(r), keep_.row(r), keep_.step(), bias_.row(r), bias_.step()};
+        return call<kernels::compose_entry<T>>(of_row, logits, to, length_);
     }
 
     /// What a row gets in which nothing is kept.
@@ -173,27 +159,9 @@ public:
     }
 
 private:
-    /// A bias of −inf leaves out whatever the logit is: the sum of it and NaN or +inf would be NaN.
-    [[nodiscard]] static T biased(T x, T bias) { return bias == -kernels::infinity<T> ? bias : x + bias; }
-
-    template <class IsKept, class Add>
-    bool compose_with(const T* logits, T* to, std::size_t kept, IsKept is_kept, Add with_bias) const
-    {
-        constexpr T minus_infinity = -kernels::infinity<T>;
-        bool any = false;
-        for (std::size_t i = 0; i < kept; ++i) {
-            const T x = is_kept(i) ? with_bias(logits[i], i) : minus_infinity;
-            any |= x != minus_infinity;
-            to[i] = x;
-        }
-        for (std::size_t i = kept; i < length_; ++i) to[i] = minus_infinity;
-        return any;
-    }
-
     template <class Length>
     void check_lengths(std::span<const Length> lengths)
     {
-        if (lengths.data() == nullptr) return;
         if (lengths.empty() ? rows_ != 0 : rows_ % lengths.size() != 0) [[unlikely]]
             fail_count(function_, "lengths", lengths.size(), rows_, "rows, of which it has to be a divisor");
         for (std::size_t k = 0; k < lengths.size(); ++k)
@@ -228,7 +196,9 @@ void run_masked_batch(Executor& executor, std::size_t axis, const operand<const 
             const bool any = std::any_of(row[0], row[0] + kept, [](T x) { return x != -kernels::infinity<T>; });
             if (any) {
                 run_row(operation, std::span<const T>(row[0], kept), temperature);
-                fill(row[1] + kept, n - kept, left_out);
+                // A row that is NaN is so to its end, however its mask is given.
+                const bool is_nan = !(row[1][0] == row[1][0]);
+                call<kernels::fill_entry<T>>(row[1] + kept, n - kept, is_nan ? kernels::not_a_number<T> : left_out);
                 return;
             }
         }
@@ -236,7 +206,7 @@ void run_masked_batch(Executor& executor, std::size_t axis, const operand<const 
             run_row(operation, std::span<const T>(row[1], n), temperature);
             return;
         }
-        fill(row[1], n, nothing);
+        call<kernels::fill_entry<T>>(row[1], n, nothing);
     };
     in_shares(executor, layout,
               [&](rows_share share) { for_each_row<true>(layout, data_of<T>(logits, output), run, share); });

@@ -11,6 +11,7 @@
 #include "backward_rows.hpp"
 #include "compiler.hpp"
 #include "inner_axis.hpp"
+#include "masked_row.hpp"
 #include "operations.hpp"
 #include "regime.hpp"
 #include "search.hpp"
@@ -85,6 +86,30 @@ struct only_nonzero_entry {
     XSOFTMAX_ALWAYS_INLINE static std::size_t run(const T* row, std::size_t n)
     {
         return only_nonzero<Arch>(row, n);
+    }
+};
+
+/// All n elements become `value`.
+template <class T>
+struct fill_entry {
+    using function = void(T* to, std::size_t n, T value);
+
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE static void run(T* to, std::size_t n, T value)
+    {
+        fill_row<Arch>(to, n, value);
+    }
+};
+
+/// A row of n elements with −inf for all that the mask leaves out, written to `to`, which may be the logits. Is anything kept?
+template <class T>
+struct compose_entry {
+    using function = bool(const row_mask<T>& mask, const T* logits, T* to, std::size_t n);
+
+    template <class Arch>
+    XSOFTMAX_ALWAYS_INLINE static bool run(const row_mask<T>& mask, const T* logits, T* to, std::size_t n)
+    {
+        return compose_row<Arch>(mask, logits, to, n);
     }
 };
 
@@ -178,8 +203,9 @@ using entry_points =
                operations_entry<index_loss_operation, T>, inner_axis_entry<index_loss_operation, T>,
                row_entry<index_gradient_operation<T>, T>, operations_entry<index_gradient_operation<T>, T>,
                inner_axis_entry<index_gradient_operation<T>, T>, row_entry<probabilities_loss_operation<T>, T>,
-               row_entry<probabilities_gradient_operation<T>, T>, only_nonzero_entry<T>, softmax_backward_entry<T>,
-               softmax_backward_rows_entry<T>, softmax_backward_inner_axis_entry<T>, log_softmax_backward_entry<T>,
-               log_softmax_backward_rows_entry<T>, log_softmax_backward_inner_axis_entry<T>>;
+               row_entry<probabilities_gradient_operation<T>, T>, only_nonzero_entry<T>, fill_entry<T>,
+               compose_entry<T>, softmax_backward_entry<T>, softmax_backward_rows_entry<T>,
+               softmax_backward_inner_axis_entry<T>, log_softmax_backward_entry<T>, log_softmax_backward_rows_entry<T>,
+               log_softmax_backward_inner_axis_entry<T>>;
 
 }  // namespace xsoftmax::kernels

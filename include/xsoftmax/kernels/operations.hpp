@@ -265,15 +265,16 @@ XSOFTMAX_ALWAYS_INLINE bool is_normal_split(double factor)
     return factor >= least || factor <= -least || factor == 0;
 }
 
-/// The power of two that a factor of exponentials is multiplied by, and their products divided by. It lifts a small factor whose
-/// low part would not be normal. It lowers a large one: low parts of exponentials, which may be negative, times it would
+/// The power of two that a factor of exponentials, inverse·share, is multiplied by, and their products divided by. It lifts a
+/// small factor whose low part would not be normal. It lowers a large one: low parts of exponentials, which may be negative, times it would
 /// overflow before the products do. A lowered one stays so large that guessed_row refuses it (keeps_digits).
 template <class C>
-XSOFTMAX_ALWAYS_INLINE double factor_lift(double factor)
+XSOFTMAX_ALWAYS_INLINE double factor_lift(double inverse, double share)
 {
     constexpr bool is_float = sizeof(C) == 4;
     constexpr double most = is_float ? 0x1p60 : 0x1p700;
-    if (!is_normal_split<C>(factor)) [[unlikely]]
+    const double factor = inverse * share;
+    if (!is_normal_split<C>(factor) || (factor == 0 && share != 0)) [[unlikely]]
         return is_float ? 0x1p100 : 0x1p900;
     return factor <= most && factor >= -most ? 1 : is_float ? 0x1p-60 : 0x1p-500;
 }
@@ -490,17 +491,17 @@ struct index_gradient_operation : index_loss_operation {
         const auto own = maximum.precise_exponential(static_cast<C>(target_logit));
         const auto others = winner ? totals.exponentials.others : totals.exponentials.all() - own;
         extended share = to_extended(weight) * gradient_scale;
-        auto at_target = -(others * wide_from<C>(share));
+        // Shares last: others, and 1 over their sum, are far from 1.
+        auto at_target = -(others * inverse * wide_from<C>(share));
         if (terms_beside.z_loss != 0) {
             const extended z_share = terms_beside.z_share<C>(totals.logarithm, maximum) * gradient_scale;
             // An infinite share of a target whose probability is 0 is 0.
-            if (leading(own) != 0) at_target = at_target + own * wide_from<C>(z_share);
+            if (leading(own) != 0) at_target = at_target + own * inverse * wide_from<C>(z_share);
             share = share + z_share;
         }
-        target_gradient = static_cast<T>(number_of(at_target * inverse) * scale.unit);
-        const auto exact = inverse * wide_from<C>(share);
-        const double lift = factor_lift<C>(leading(exact));
-        const split<C> factor = factor_from<C>(exact * wide_from<C>(lift));
+        target_gradient = static_cast<T>(number_of(at_target) * scale.unit);
+        const double lift = factor_lift<C>(leading(inverse), leading(share));
+        const split<C> factor = factor_from<C>(inverse * wide_from<C>(share * to_extended(lift)));
         return {factor.high, factor.low, static_cast<C>(scale.unit / lift)};
     }
 
@@ -589,7 +590,7 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
     }
 
     template <class C, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE coefficients<C, 6> finish(const row_totals<C, probabilities_loss_operation<T>::sums>& totals,
+    XSOFTMAX_ALWAYS_INLINE coefficients<C, 7> finish(const row_totals<C, probabilities_loss_operation<T>::sums>& totals,
                                                      const Maximum& maximum)
     {
         probabilities_loss_operation<T>::template finish<C>(totals, maximum);
@@ -603,13 +604,16 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         const bool dominant =
             to_double(totals.exponentials.others) < to_double(totals.exponentials.own) && totals.one_winner();
         const auto at_winner = z_share.high - z_share.high == 0 ? totals.sums[2] + wide_from<C>(z_share) -
-                                                                      sum * totals.exponentials.others * totals.inverse
+                                                                      totals.exponentials.others * totals.inverse * sum
                                                                 : wide_from<C>(z_share);
-        const split<C> factor = factor_from<C>(sum * (inverse * totals.inverse));
+        const auto of_sum = inverse * totals.inverse;
+        const double lift = factor_lift<C>(leading(of_sum), leading(sum));
+        const split<C> factor = factor_from<C>(of_sum * (sum * wide_from<C>(lift)));
         const split<C> target_factor = split_into<C>(inverse);
         // The winner's gradient is written where what was kept is below the last.
         return {factor.high,
                 factor.low,
+                static_cast<C>(1 / lift),
                 target_factor.high,
                 target_factor.low,
                 static_cast<C>(number_of(at_winner * inverse)),
@@ -617,14 +621,14 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
     }
 
     template <class B, class Maximum>
-    XSOFTMAX_ALWAYS_INLINE auto writer(const coefficients<B, 6>& c, const Maximum& maximum) const
+    XSOFTMAX_ALWAYS_INLINE auto writer(const coefficients<B, 7>& c, const Maximum& maximum) const
     {
         using C = value_of<B>;
         return [c, unit = B(static_cast<C>(maximum.scale().unit)), targets = this->targets](B kept, auto window)
                    XSOFTMAX_INLINE_LAMBDA {
-                       const auto& [high, low, target_high, target_low, at_winner, marks_below] = c.part;
+                       const auto& [high, low, unlift, target_high, target_low, at_winner, marks_below] = c.part;
                        const B t = window.load_from(targets, C(0));
-                       const B plain = compensated_product::of(magnitude(kept), high, low) -
+                       const B plain = compensated_product::of(magnitude(kept), high, low) * unlift -
                                        compensated_product::of(t, target_high, target_low);
                        return B(where(kept < marks_below, at_winner, plain) * unit);
                    };
