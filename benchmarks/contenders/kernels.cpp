@@ -207,7 +207,9 @@ void biased_softmax_rows(const void* state)
     xsoftmax::masked_softmax(r.first(), r.output(), {.bias = r.second()});
 }
 
-/// Exponentials as the kernels compute them, relative to a maximum that is known beforehand.
+#if !defined(XSOFTMAX_DISPATCH)
+/// Exponentials as the kernels compute them, relative to a maximum that is known beforehand. Not of run-time dispatch: the
+/// header's exponential is that of this file's own flags.
 void exp_map(const void* state)
 {
     using namespace xsoftmax::kernels;
@@ -221,6 +223,7 @@ void exp_map(const void* state)
         reference.exponential(batch::load_unaligned(p.first + i)).store_unaligned(p.output + i);
     for (; i < n; ++i) p.output[i] = p.first[i];  // lengths are whole vectors, but for what nobody would notice
 }
+#endif
 
 constexpr void put(kernel_function* table, operation o, kernel_function f) { table[static_cast<std::size_t>(o)] = f; }
 
@@ -236,7 +239,6 @@ constexpr kernel_table chosen_by_the_library()
     put(table.row, operation::cross_entropy_targets_gradient, cross_entropy_targets_gradient_row);
     put(table.row, operation::softmax_backward, softmax_backward_row);
     put(table.row, operation::log_softmax_backward, log_softmax_backward_row);
-    put(table.row, operation::exp_map, exp_map);
     put(table.rows, operation::softmax, softmax_rows);
     put(table.rows, operation::log_softmax, log_softmax_rows);
     put(table.rows, operation::log_sum_exp, log_sum_exp_rows);
@@ -251,10 +253,13 @@ constexpr kernel_table chosen_by_the_library()
     put(table.rows, operation::padded_softmax, padded_softmax_rows);
     put(table.rows, operation::kept_softmax, kept_softmax_rows);
     put(table.rows, operation::biased_softmax, biased_softmax_rows);
-    put(table.rows, operation::exp_map, exp_map);
     put(table.inner_axis, operation::softmax, softmax_inner_axis);
     put(table.inner_axis, operation::log_softmax, log_softmax_inner_axis);
     put(table.inner_axis, operation::cross_entropy_gradient, cross_entropy_gradient_inner_axis);
+#if !defined(XSOFTMAX_DISPATCH)
+    put(table.row, operation::exp_map, exp_map);
+    put(table.rows, operation::exp_map, exp_map);
+#endif
     return table;
 }
 
