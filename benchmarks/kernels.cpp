@@ -34,9 +34,10 @@ std::vector<block> full_blocks()
         all.push_back({operation::log_softmax, of_double, batches, ", batches"});
         // Softmax too, as the least that a loss and its gradient can take.
         all.push_back({operation::softmax, of_double, {{256, 1024}, {4096, 1000}}, ", batches of a loss"});
-        for (const operation o :
-             {operation::log_sum_exp, operation::cross_entropy, operation::cross_entropy_gradient,
-              operation::smoothed_gradient, operation::z_loss_gradient, operation::cross_entropy_targets_gradient})
+        for (const operation o : {operation::log_sum_exp, operation::cross_entropy, operation::cross_entropy_gradient,
+                                  operation::smoothed_gradient, operation::weighted_smoothed_gradient,
+                                  operation::z_loss_gradient, operation::cross_entropy_losses,
+                                  operation::cross_entropy_targets, operation::cross_entropy_targets_gradient})
             all.push_back({o, of_double, loss_batches, ", batches of a loss"});
         for (const operation o : {operation::softmax_backward, operation::log_softmax_backward})
             all.push_back({o, of_double, {{1, 64}, {1, 1000}, {1, 4096}, {256, 1024}, {4096, 1024}}});
@@ -44,7 +45,8 @@ std::vector<block> full_blocks()
         for (const operation o : {operation::softmax, operation::log_softmax, operation::cross_entropy_gradient})
             all.push_back({o, of_double, {{64, 512, 64}, {4096, 512}}, ", axis 1 and axis 2"});
         for (const operation o :
-             {operation::causal_softmax, operation::padded_softmax, operation::kept_softmax, operation::biased_softmax})
+             {operation::causal_softmax, operation::padded_softmax, operation::kept_softmax, operation::biased_softmax,
+              operation::kept_log_softmax, operation::kept_cross_entropy_gradient})
             all.push_back({o, of_double, scores});
     }
     return all;

@@ -41,6 +41,7 @@ struct rows {
     benchmarks::output output() const { return {p.output, p.of.rows, p.of.columns}; }
     std::span<const std::int64_t> classes() const { return {p.classes, p.of.rows}; }
     xsoftmax::matrix_view<const unsigned char> keep() const { return {p.keep, p.of.rows, p.of.columns}; }
+    std::span<const element> weights() const { return {p.weights, p.of.columns}; }
     std::span<element> values() const { return {p.values, p.of.rows}; }
 
     const problem<element>& p;
@@ -135,6 +136,24 @@ void cross_entropy_gradient_rows(const void* state)
     *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes(), r.output());
 }
 
+void cross_entropy_losses_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::cross_entropy_losses(r.first(), r.classes(), r.values());
+}
+
+void cross_entropy_targets_row(const void* state)
+{
+    const row r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.second());
+}
+
+void cross_entropy_targets_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.second());
+}
+
 void cross_entropy_targets_gradient_row(const void* state)
 {
     const row r(state);
@@ -151,6 +170,13 @@ void smoothed_gradient_rows(const void* state)
 {
     const rows r(state);
     *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes(), r.output(), {.label_smoothing = 0.1});
+}
+
+void weighted_smoothed_gradient_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::softmax_cross_entropy(r.first(), r.classes(), r.output(),
+                                                  {.label_smoothing = 0.1, .class_weights = r.weights()});
 }
 
 void z_loss_gradient_rows(const void* state)
@@ -207,6 +233,18 @@ void biased_softmax_rows(const void* state)
     xsoftmax::masked_softmax(r.first(), r.output(), {.bias = r.second()});
 }
 
+void kept_log_softmax_rows(const void* state)
+{
+    const rows r(state);
+    xsoftmax::masked_log_softmax(r.first(), r.output(), {.keep = r.keep()});
+}
+
+void kept_cross_entropy_gradient_rows(const void* state)
+{
+    const rows r(state);
+    *r.p.values = xsoftmax::masked_softmax_cross_entropy(r.first(), r.classes(), {.keep = r.keep()}, r.output());
+}
+
 #if !defined(XSOFTMAX_DISPATCH)
 /// Exponentials as the kernels compute them, relative to a maximum that is known beforehand. Not of run-time dispatch: the
 /// header's exponential is that of this file's own flags.
@@ -236,6 +274,7 @@ constexpr kernel_table chosen_by_the_library()
     put(table.row, operation::log_sum_exp, log_sum_exp_row);
     put(table.row, operation::cross_entropy, cross_entropy_row);
     put(table.row, operation::cross_entropy_gradient, cross_entropy_gradient_row);
+    put(table.row, operation::cross_entropy_targets, cross_entropy_targets_row);
     put(table.row, operation::cross_entropy_targets_gradient, cross_entropy_targets_gradient_row);
     put(table.row, operation::softmax_backward, softmax_backward_row);
     put(table.row, operation::log_softmax_backward, log_softmax_backward_row);
@@ -244,8 +283,11 @@ constexpr kernel_table chosen_by_the_library()
     put(table.rows, operation::log_sum_exp, log_sum_exp_rows);
     put(table.rows, operation::cross_entropy, cross_entropy_rows);
     put(table.rows, operation::cross_entropy_gradient, cross_entropy_gradient_rows);
+    put(table.rows, operation::cross_entropy_losses, cross_entropy_losses_rows);
+    put(table.rows, operation::cross_entropy_targets, cross_entropy_targets_rows);
     put(table.rows, operation::cross_entropy_targets_gradient, cross_entropy_targets_gradient_rows);
     put(table.rows, operation::smoothed_gradient, smoothed_gradient_rows);
+    put(table.rows, operation::weighted_smoothed_gradient, weighted_smoothed_gradient_rows);
     put(table.rows, operation::z_loss_gradient, z_loss_gradient_rows);
     put(table.rows, operation::softmax_backward, softmax_backward_rows);
     put(table.rows, operation::log_softmax_backward, log_softmax_backward_rows);
@@ -253,6 +295,8 @@ constexpr kernel_table chosen_by_the_library()
     put(table.rows, operation::padded_softmax, padded_softmax_rows);
     put(table.rows, operation::kept_softmax, kept_softmax_rows);
     put(table.rows, operation::biased_softmax, biased_softmax_rows);
+    put(table.rows, operation::kept_log_softmax, kept_log_softmax_rows);
+    put(table.rows, operation::kept_cross_entropy_gradient, kept_cross_entropy_gradient_rows);
     put(table.inner_axis, operation::softmax, softmax_inner_axis);
     put(table.inner_axis, operation::log_softmax, log_softmax_inner_axis);
     put(table.inner_axis, operation::cross_entropy_gradient, cross_entropy_gradient_inner_axis);

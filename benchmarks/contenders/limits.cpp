@@ -17,7 +17,9 @@ namespace {
 
 bool writes_all(operation what)
 {
-    return what != operation::log_sum_exp && what != operation::cross_entropy && what != operation::exp_map;
+    return what != operation::log_sum_exp && what != operation::cross_entropy &&
+           what != operation::cross_entropy_losses && what != operation::cross_entropy_targets &&
+           what != operation::exp_map;
 }
 
 template <class T>

@@ -46,6 +46,7 @@ public:
             case operation::log_softmax: return for_rows(p, [](const row& r) { log_softmax(r); });
             case operation::log_sum_exp: return for_rows(p, [](const row& r) { r.value = log_sum_exp(r.first); });
             case operation::cross_entropy:
+            case operation::cross_entropy_losses:
                 return for_rows(p, [](const row& r) { r.value = log_sum_exp(r.first) - r.first[r.target]; });
             case operation::cross_entropy_gradient: return for_rows(p, [](const row& r) { cross_entropy_gradient(r); });
             case operation::cross_entropy_targets_gradient:

@@ -25,12 +25,16 @@ call prepare(const problem<T>& p)
         case operation::log_sum_exp:
             return for_rows(p, [](const row_operands<T>& r) { r.value = reference::log_sum_exp(r.first); });
         case operation::cross_entropy:
+        case operation::cross_entropy_losses:
             return for_rows(
                 p, [](const row_operands<T>& r) { r.value = reference::softmax_cross_entropy(r.first, r.target); });
         case operation::cross_entropy_gradient:
             return for_rows(p, [](const row_operands<T>& r) {
                 r.value = reference::softmax_cross_entropy(r.first, r.target, r.output);
             });
+        case operation::cross_entropy_targets:
+            return for_rows(
+                p, [](const row_operands<T>& r) { r.value = reference::softmax_cross_entropy(r.first, r.second); });
         case operation::cross_entropy_targets_gradient:
             return for_rows(p, [](const row_operands<T>& r) {
                 r.value = reference::softmax_cross_entropy(r.first, r.second, r.output);

@@ -32,14 +32,19 @@ BATCH_FUNCTIONS = {
     "cross_entropy": "`softmax_cross_entropy`, classes",
     "cross_entropy_gradient": "the same, and its gradient",
     "smoothed_gradient": "with label smoothing",
+    "weighted_smoothed_gradient": "with label smoothing and class weights",
     "z_loss_gradient": "with z_loss",
+    "cross_entropy_targets": "target probabilities",
     "cross_entropy_targets_gradient": "target probabilities, and the gradient",
+    "cross_entropy_losses": "`cross_entropy_losses`, classes",
     "softmax_backward": "`softmax_backward`",
     "log_softmax_backward": "`log_softmax_backward`",
     "causal_softmax": "`masked_softmax`, causal",
     "padded_softmax": "`masked_softmax`, lengths",
     "kept_softmax": "`masked_softmax`, bytes",
     "biased_softmax": "`masked_softmax`, bias",
+    "kept_log_softmax": "`masked_log_softmax`, bytes",
+    "kept_cross_entropy_gradient": "`masked_softmax_cross_entropy`, bytes, and its gradient",
 }
 
 

@@ -50,6 +50,13 @@ aligned_vector<T> random_probabilities(std::size_t n, std::size_t columns)
     return random_numbers<T>(n, n + 1, std::uniform_real_distribution<double>(0, 2 / static_cast<double>(columns)));
 }
 
+/// Of classes.
+template <class T>
+aligned_vector<T> random_weights(std::size_t n)
+{
+    return random_numbers<T>(n, n + 2, std::uniform_real_distribution<double>(0.5, 1.5));
+}
+
 /// What a forward pass gives, for a backward pass to begin with; nothing that is measured.
 template <class T>
 void replace_by_forward_pass(aligned_vector<T>& logits, std::size_t columns, bool logarithms)

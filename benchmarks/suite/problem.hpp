@@ -20,16 +20,21 @@ enum class operation : std::size_t {
     log_sum_exp,
     cross_entropy,                   ///< with class indices
     cross_entropy_gradient,          ///< and its gradient
-    cross_entropy_targets_gradient,  ///< with target probabilities, and its gradient
+    cross_entropy_losses,            ///< a loss for each row
+    cross_entropy_targets,           ///< with target probabilities
+    cross_entropy_targets_gradient,  ///< and its gradient
     smoothed_gradient,               ///< cross_entropy_gradient with label smoothing
-    z_loss_gradient,                 ///< and with z_loss
+    weighted_smoothed_gradient,      ///< with label smoothing and class weights
+    z_loss_gradient,                 ///< with z_loss
     softmax_backward,
     log_softmax_backward,
     causal_softmax,  ///< masked
     padded_softmax,  ///< masked by a length for each row
     kept_softmax,    ///< masked by a byte for each element
     biased_softmax,
-    exp_map  ///< exponentials alone, the least that softmax has to do
+    kept_log_softmax,
+    kept_cross_entropy_gradient,  ///< over the kept classes
+    exp_map                       ///< exponentials alone, the least that softmax has to do
 };
 
 inline constexpr std::array operation_names = {"softmax",
@@ -37,8 +42,11 @@ inline constexpr std::array operation_names = {"softmax",
                                                "log_sum_exp",
                                                "cross_entropy",
                                                "cross_entropy_gradient",
+                                               "cross_entropy_losses",
+                                               "cross_entropy_targets",
                                                "cross_entropy_targets_gradient",
                                                "smoothed_gradient",
+                                               "weighted_smoothed_gradient",
                                                "z_loss_gradient",
                                                "softmax_backward",
                                                "log_softmax_backward",
@@ -46,6 +54,8 @@ inline constexpr std::array operation_names = {"softmax",
                                                "padded_softmax",
                                                "kept_softmax",
                                                "biased_softmax",
+                                               "kept_log_softmax",
+                                               "kept_cross_entropy_gradient",
                                                "exp_map"};
 inline constexpr std::size_t operation_count = operation_names.size();
 
@@ -57,7 +67,15 @@ constexpr bool is_backward(operation o)
 /// Does it read two arrays?
 constexpr bool has_second_operand(operation o)
 {
-    return is_backward(o) || o == operation::cross_entropy_targets_gradient || o == operation::biased_softmax;
+    return is_backward(o) || o == operation::cross_entropy_targets || o == operation::cross_entropy_targets_gradient ||
+           o == operation::biased_softmax;
+}
+
+/// Does it leave elements out by a byte for each?
+constexpr bool has_keep(operation o)
+{
+    return o == operation::kept_softmax || o == operation::kept_log_softmax ||
+           o == operation::kept_cross_entropy_gradient;
 }
 
 inline const char* name_of(operation o) { return operation_names[static_cast<std::size_t>(o)]; }
@@ -88,7 +106,8 @@ struct problem {
     const T* first;               ///< logits, or the forward pass's result
     const T* second;              ///< target probabilities, the gradient by the forward pass's result, or a bias
     const std::int64_t* classes;  ///< one for each row; or the rows' lengths
-    const unsigned char* keep;    ///< of kept_softmax: seven of eight elements
+    const T* weights;             ///< one for each class
+    const unsigned char* keep;    ///< where bytes mask: seven of eight elements, and the rows' classes
     T* output;
     T* values;  ///< one for each row
 };
@@ -105,14 +124,18 @@ public:
         values_.resize(of.row_count());
         for (std::size_t r = 0; r < of.row_count(); ++r)
             classes_.push_back(static_cast<std::int64_t>((of.columns / 2 + r * 37) % of.columns));
-        if (what == operation::kept_softmax)
+        if (what == operation::weighted_smoothed_gradient) weights_ = random_weights<T>(of.columns);
+        if (has_keep(what)) {
             for (std::size_t i = 0; i < of.elements(); ++i) keep_.push_back(i % 8 != 5);
+            // A target that is left out has an infinite loss.
+            for (std::size_t r = 0; r < of.rows; ++r) keep_[r * of.columns + static_cast<std::size_t>(classes_[r])] = 1;
+        }
     }
 
     problem<T> view()
     {
-        return {what_,           of_,          first_.data(),  second_.data(),
-                classes_.data(), keep_.data(), output_.data(), values_.data()};
+        return {what_,           of_,          first_.data(),  second_.data(), classes_.data(),
+                weights_.data(), keep_.data(), output_.data(), values_.data()};
     }
 
     /// For other numbers than the made ones.
@@ -125,7 +148,7 @@ public:
 private:
     operation what_;
     shape of_;
-    aligned_vector<T> first_, second_, output_, values_;
+    aligned_vector<T> first_, second_, weights_, output_, values_;
     std::vector<std::int64_t> classes_;
     std::vector<unsigned char> keep_;
 };
