@@ -1,4 +1,4 @@
-/// oneDNN: its softmax primitive, made once for a shape.
+/// oneDNN: its softmax primitives, made once for a shape.
 
 #include "../suite/contender.hpp"
 
@@ -17,14 +17,15 @@ namespace {
 struct plan {
     dnnl::engine engine{dnnl::engine::kind::cpu, 0};
     dnnl::stream stream{engine};
-    dnnl::softmax_forward primitive;
+    dnnl::primitive primitive;
     std::unordered_map<int, dnnl::memory> arguments;
 };
 
 call prepare(const problem<float>& p)
 {
-    const bool logarithm = p.operation == operation::log_softmax;
-    if ((p.operation != operation::softmax && !logarithm) || p.of.inner != 1) return {};
+    const bool logarithm = p.operation == operation::log_softmax || p.operation == operation::log_softmax_backward;
+    const bool backward = is_backward(p.operation);
+    if ((p.operation != operation::softmax && !logarithm && !backward) || p.of.inner != 1) return {};
 #if defined(_OPENMP)
     omp_set_num_threads(1);
 #endif
@@ -34,11 +35,24 @@ call prepare(const problem<float>& p)
     const dnnl::memory::desc layout(extents, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab);
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::library);
-    made->primitive = dnnl::softmax_forward(dnnl::softmax_forward::primitive_desc(
-        made->engine, dnnl::prop_kind::forward_inference,
-        logarithm ? dnnl::algorithm::softmax_log : dnnl::algorithm::softmax_accurate, layout, layout, 1, attributes));
-    made->arguments = {{DNNL_ARG_SRC, {layout, made->engine, const_cast<float*>(p.first)}},
-                       {DNNL_ARG_DST, {layout, made->engine, p.output}}};
+    const dnnl::algorithm algorithm = logarithm ? dnnl::algorithm::softmax_log : dnnl::algorithm::softmax_accurate;
+    const dnnl::softmax_forward::primitive_desc forward(
+        made->engine, backward ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference, algorithm,
+        layout, layout, 1, attributes);
+    const auto memory = [&](const float* data) {
+        return dnnl::memory(layout, made->engine, const_cast<float*>(data));
+    };
+    if (backward) {
+        made->primitive = dnnl::softmax_backward(dnnl::softmax_backward::primitive_desc(
+            made->engine, algorithm, layout, layout, layout, 1, forward, attributes));
+        made->arguments = {{DNNL_ARG_DST, memory(p.first)},
+                           {DNNL_ARG_DIFF_DST, memory(p.second)},
+                           {DNNL_ARG_DIFF_SRC, memory(p.output)}};
+    }
+    else {
+        made->primitive = dnnl::softmax_forward(forward);
+        made->arguments = {{DNNL_ARG_SRC, memory(p.first)}, {DNNL_ARG_DST, memory(p.output)}};
+    }
     return make_call([made] {
         made->primitive.execute(made->stream, made->arguments);
         made->stream.wait();
@@ -47,7 +61,8 @@ call prepare(const problem<float>& p)
 
 contender make()
 {
-    contender c{"oneDNN", kind::peer, XSOFTMAX_BENCHMARK_PEER_VERSION, "softmax_forward, primitive and memory kept"};
+    contender c{"oneDNN", kind::peer, XSOFTMAX_BENCHMARK_PEER_VERSION,
+                "softmax_forward and _backward, primitive and memory kept"};
     c.prepare_float = prepare;
     return c;
 }

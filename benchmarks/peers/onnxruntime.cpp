@@ -7,10 +7,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace benchmarks {
 namespace {
@@ -31,21 +32,41 @@ std::string field(unsigned number, const std::string& bytes)
     return varint(number << 3 | 2) + varint(bytes.size()) + bytes;
 }
 
-/// ValueInfoProto of a matrix: name, and type with element type and extents.
-std::string matrix(const std::string& name, int element_type, const shape& of)
+/// ValueInfoProto: name, and type with element type and extents.
+std::string array(const std::string& name, std::uint64_t element_type, const std::vector<std::int64_t>& extents)
 {
-    const std::string extents = field(1, field(1, of.rows)) + field(1, field(1, of.columns));
-    return field(1, name) + field(2, field(1, field(1, static_cast<std::uint64_t>(element_type)) + field(2, extents)));
+    std::string dimensions;
+    for (const std::int64_t extent : extents) dimensions += field(1, field(1, static_cast<std::uint64_t>(extent)));
+    return field(1, name) + field(2, field(1, field(1, element_type) + field(2, dimensions)));
 }
 
-/// ModelProto: y = function(x) along axis 1.
-std::string model(const std::string& function, int element_type, const shape& of)
+// AttributeProto: name, type and value, of one number or of a list of one.
+
+std::string number(const std::string& name, std::uint64_t value)
 {
-    const std::string axis = field(1, std::string("axis")) + field(3, 1) + field(20, 2);
-    const std::string node =
-        field(1, std::string("x")) + field(2, std::string("y")) + field(4, function) + field(5, axis);
-    const std::string graph = field(1, node) + field(2, std::string("g")) + field(11, matrix("x", element_type, of)) +
-                              field(12, matrix("y", element_type, of));
+    return field(1, name) + field(3, value) + field(20, 2);
+}
+
+std::string list(const std::string& name, std::uint64_t value)
+{
+    return field(1, name) + field(8, value) + field(20, 7);
+}
+
+/// A node's function and attributes, and the extents of what it gives.
+struct node {
+    std::string function;
+    std::vector<std::string> attributes;
+    std::vector<std::int64_t> output_extents;
+};
+
+/// ModelProto: y = node(x).
+std::string model(const node& what, std::uint64_t element_type, const std::vector<std::int64_t>& input_extents)
+{
+    std::string bytes = field(1, std::string("x")) + field(2, std::string("y")) + field(4, what.function);
+    for (const std::string& attribute : what.attributes) bytes += field(5, attribute);
+    const std::string graph = field(1, bytes) + field(2, std::string("g")) +
+                              field(11, array("x", element_type, input_extents)) +
+                              field(12, array("y", element_type, what.output_extents));
     return field(1, 8) + field(7, graph) + field(8, field(2, 13));  // IR version 8, operators of version 13
 }
 
@@ -86,24 +107,33 @@ Ort::Env& environment()
 template <class T>
 call prepare(const problem<T>& p)
 {
-    const char* const function = p.operation == operation::softmax       ? "Softmax"
-                                 : p.operation == operation::log_softmax ? "LogSoftmax"
-                                                                         : nullptr;
-    if (function == nullptr || p.of.inner != 1) return {};
+    const std::vector<std::int64_t> extents{static_cast<std::int64_t>(p.of.rows),
+                                            static_cast<std::int64_t>(p.of.columns)};
+    const bool reduces = p.operation == operation::log_sum_exp;
+    node what;
+    if (p.operation == operation::softmax)
+        what = {"Softmax", {number("axis", 1)}, extents};
+    else if (p.operation == operation::log_softmax)
+        what = {"LogSoftmax", {number("axis", 1)}, extents};
+    else if (reduces)
+        what = {"ReduceLogSumExp", {list("axes", 1), number("keepdims", 0)}, {extents[0]}};
+    else
+        return {};
+    if (p.of.inner != 1) return {};
     const quiet_stderr quiet;
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(1).SetInterOpNumThreads(1).SetExecutionMode(ORT_SEQUENTIAL);
-    const std::string bytes = model(function, sizeof(T) == 4 ? 1 : 11, p.of);
+    const std::string bytes = model(what, sizeof(T) == 4 ? 1 : 11, extents);
     const auto made = std::make_shared<plan>();
     made->session = Ort::Session(environment(), bytes.data(), bytes.size(), options);
     made->binding = Ort::IoBinding(made->session);
     const Ort::MemoryInfo here = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeCPU);
-    const std::array<std::int64_t, 2> extents{static_cast<std::int64_t>(p.of.rows),
-                                              static_cast<std::int64_t>(p.of.columns)};
-    const std::size_t count = p.of.elements();
-    made->binding.BindInput(
-        "x", Ort::Value::CreateTensor<T>(here, const_cast<T*>(p.first), count, extents.data(), extents.size()));
-    made->binding.BindOutput("y", Ort::Value::CreateTensor<T>(here, p.output, count, extents.data(), extents.size()));
+    const auto bound = [&](const T* data, std::size_t count, const std::vector<std::int64_t>& of) {
+        return Ort::Value::CreateTensor<T>(here, const_cast<T*>(data), count, of.data(), of.size());
+    };
+    made->binding.BindInput("x", bound(p.first, p.of.elements(), extents));
+    made->binding.BindOutput(
+        "y", bound(reduces ? p.values : p.output, reduces ? p.of.rows : p.of.elements(), what.output_extents));
     return make_call([made] { made->session.Run(made->options, made->binding); });
 }
 
