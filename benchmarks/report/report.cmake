@@ -15,11 +15,13 @@ endif()
 
 if(NOT XSOFTMAX_REPORT_PYTHON)
     message(STATUS "xsoftmax: no report, since no Python interpreter has matplotlib (python3-matplotlib)")
-    add_custom_target(benchmark_report
-        COMMAND ${CMAKE_COMMAND} -E echo
-            "The report is drawn by matplotlib: install it (Debian: python3-matplotlib) and configure again."
-        COMMAND ${CMAKE_COMMAND} -E false
-        VERBATIM)
+    foreach(name IN ITEMS benchmark_report benchmark_report_quick)
+        add_custom_target(${name}
+            COMMAND ${CMAKE_COMMAND} -E echo
+                "The report is drawn by matplotlib: install it (Debian: python3-matplotlib) and configure again."
+            COMMAND ${CMAKE_COMMAND} -E false
+            VERBATIM)
+    endforeach()
     return()
 endif()
 message(STATUS "xsoftmax: the report is drawn by ${XSOFTMAX_REPORT_PYTHON}")
