@@ -125,7 +125,13 @@ endif()
 
 # Its CMake package came with version 3.7; the header knows the version.
 xsoftmax_plain_library(xsoftmax_sleef sleef.h sleef)
-if(TARGET xsoftmax_sleef)
+set(CMAKE_REQUIRED_QUIET ON)
+check_cxx_source_compiles("#if !defined(__SSE2__) && !defined(__aarch64__)\n#error\n#endif\nint main() {}"
+    XSOFTMAX_PEER_KNOWS_PROCESSOR_sleef)
+unset(CMAKE_REQUIRED_QUIET)
+if(NOT XSOFTMAX_PEER_KNOWS_PROCESSOR_sleef)
+    message(STATUS "xsoftmax: does not compare with SLEEF on ${CMAKE_SYSTEM_PROCESSOR}, but on x86-64 and AArch64")
+elseif(TARGET xsoftmax_sleef)
     xsoftmax_peer(sleef SLEEF "" xsoftmax_sleef)
 else()
     xsoftmax_no_peer(SLEEF libsleef-dev)

@@ -35,7 +35,7 @@ struct sleef_exp {
         else
             return Sleef_expd2_u10advsimd(x);
 #else
-#error SLEEF is compared with on x86-64 and AArch64
+#error peers.cmake passes SLEEF over on other processors than x86-64 and AArch64
 #endif
     }
 };
