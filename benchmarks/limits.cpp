@@ -3,6 +3,8 @@
 ///
 ///     xsoftmax_limits [part of a line's name]     a table, in a minute
 ///
+/// * marks ratios above the aim; lines without an aim only say what is.
+///
 /// The calls of a line take turns, and the least time of each counts: machines are shared, and what slows one call down
 /// is not the call's.
 
@@ -70,6 +72,9 @@ std::array<double, 2> least_times(const std::array<call, 2>& calls)
     return least;
 }
 
+/// For a line that only says what is.
+constexpr double no_aim = 0;
+
 class limits {
 public:
     explicit limits(std::string_view filter) : filter_(filter)
@@ -84,8 +89,12 @@ public:
         if (name.find(filter_) == std::string::npos) return;
         const auto least = least_times({ours, its});
         const double each = static_cast<double>(count);
-        std::printf("%-38s %-22s %10.4f %10.4f %7.3f %7.2f%s\n", name.c_str(), limit, least[0] / each, least[1] / each,
-                    least[0] / least[1], aim, least[0] / least[1] > aim ? "  *" : "");
+        const double ratio = least[0] / least[1];
+        std::printf("%-38s %-22s %10.4f %10.4f %7.3f ", name.c_str(), limit, least[0] / each, least[1] / each, ratio);
+        if (aim == no_aim)
+            std::printf("%7s\n", "-");
+        else
+            std::printf("%7.2f%s\n", aim, ratio > aim ? "  *" : "");
         std::fflush(stdout);
     }
 
@@ -372,7 +381,7 @@ void run_batches(const limits& table, const char* type)
 
 /// As many threads as the machine has, begun anew for each call.
 struct std_threads {
-    std::size_t count = std::thread::hardware_concurrency();
+    std::size_t count = std::max(1u, std::thread::hardware_concurrency());  // which is 0 where it is not known
 
     template <class Task>
     void operator()(std::size_t tasks, const Task& task) const
@@ -401,7 +410,7 @@ void run_threads(const limits& table)
     const std_threads threads;
     const std::string name = ", " + std::to_string(threads.count) + " threads";
     table.line(
-        "copy 32768x1000 float" + name, "one thread", rows * n, 1,
+        "copy 32768x1000 float" + name, "one thread", rows * n, no_aim,
         [&] {
             threads(tasks, copy);
             keep(out);
@@ -411,7 +420,7 @@ void run_threads(const limits& table)
             keep(out);
         });
     table.line(
-        "softmax 32768x1000 float" + name, "one thread", rows * n, 1,
+        "softmax 32768x1000 float" + name, "one thread", rows * n, no_aim,
         [&] {
             xsoftmax::softmax(threads, logits, probabilities);
             keep(out);
