@@ -6,15 +6,18 @@
 A machine is faster at one time than at another. Contenders that have not changed (other libraries, memcpy, the scalar
 reference; not "bare exp", which is this library's exponential) took turns with the library's kernels, so the median of their
 ratios at the same operation and shape is what the machine did, and is divided out (--raw: is not). A change counts if it
-exceeds --least (3 %) and all noise together: of either run, how far the lower quartile of the repetitions lies above the
-least, and how far the ratios of what has not changed lie from their median, in the median. ~ marks changes of figures that
-are disturbed in either run: not to be trusted.
+exceeds --least (3 %), the noise at that place and the noise from run to run. The former is how far the median of the
+repetitions lies above the least, in both runs together, and how far the ratios of what has not changed there lie from
+their median, in the median. The latter is what nineteen in twenty of the other libraries' ratios keep within: where memory
+lies differs between runs and not between the repetitions of one, whose spread alone took one in eight of the other
+libraries' figures for changed. ~ marks changes of figures that are disturbed in either run: not to be trusted.
 """
 
 import argparse
 import json
 import re
 import statistics
+import sys
 from collections import defaultdict
 
 
@@ -23,20 +26,32 @@ def key(entry):
     return entry["operation"], entry["type"], entry["contender"], shape
 
 
+def fail(message):
+    print(f"compare.py: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
 def load(path):
-    with open(path, encoding="utf-8") as file:
-        data = json.load(file)
-    if "speed" not in data:
-        raise SystemExit(f"{path}: holds no times")
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+    except ValueError:  # neither JSON nor, perhaps, text
+        fail(f"{path}: not a file of these benchmarks")
+    if not isinstance(data, dict) or data.get("format") != 1:
+        fail(f"{path}: not a file of these benchmarks")
+    if not data.get("speed"):
+        fail(f"{path}: holds no times")
     ours = {c["label"] for c in data["contenders"] if c["kind"] == "xsoftmax" or c["label"] == "bare exp"}
     about = {**data["machine"], "commit": data.get("commit", "unknown"), "effort": data["effort"]}
-    return about, ours, {key(entry): entry for entry in data["speed"]}
+    peers = {c["label"] for c in data["contenders"] if c["kind"] == "peer"}
+    return about, ours, peers, {key(entry): entry for entry in data["speed"]}
 
 
 def noise(entry):
     """Relative."""
-    times = sorted(entry["times"])
-    return times[len(times) // 4] / times[0] - 1
+    return entry["median"] / entry["ns"] - 1
 
 
 def main():
@@ -50,15 +65,22 @@ def main():
     parser.add_argument("--all", action="store_true", help="print what has not changed, too")
     arguments = parser.parse_args()
 
-    about_before, ours, before = load(arguments.before)
-    about_after, _, after = load(arguments.after)
+    try:
+        wanted = re.compile(arguments.contender)
+    except re.error as error:
+        fail(f"--contender {arguments.contender}: {error}")
+    about_before, ours, peers, before = load(arguments.before)
+    about_after, _, _, after = load(arguments.after)
+    both = [k for k in before if k in after]
+    if not any(wanted.search(k[2]) for k in both):
+        known = ", ".join(dict.fromkeys(k[2] for k in both)) or "none"
+        fail(f"--contender {arguments.contender}: no such contender in both files, which have {known}")
     for name in about_before:
         if about_before[name] != about_after.get(name):
             print(f"{name}: {about_before[name]} -> {about_after.get(name)}")
     if "quick" in (about_before["effort"], about_after["effort"]):
         print("warning: quick runs have few repetitions, and least times that are not quite the least")
 
-    both = [k for k in before if k in after]
     unchanged = defaultdict(list)
     for k in both:
         if k[2] not in ours:
@@ -78,13 +100,20 @@ def main():
         ratios = ratios_there(k)
         return statistics.median(abs(r / statistics.median(ratios) - 1) for r in ratios)
 
+    # Copies differ more from run to run than anything that computes.
+    others = sorted(abs(after[k]["ns"] / before[k]["ns"] / statistics.median(ratios_there(k)) - 1)
+                    for k in both if k[2] in peers)
+    noise_of_runs = others[len(others) * 19 // 20] if others else 0
+    if not others:
+        print("warning: no other library is in both files, so that what differs from run to run is not known")
+
     def is_disturbed(k):
         return before[k]["disturbed"] or after[k]["disturbed"]
 
     counts = {"faster": 0, "slower": 0, "same": 0}
-    chosen = sorted((k for k in both if re.search(arguments.contender, k[2])), key=ratio)
+    chosen = sorted((k for k in both if wanted.search(k[2])), key=ratio)
     for k in chosen:
-        threshold = max(arguments.least / 100, noise(before[k]) + noise(after[k]) + noise_between(k))
+        threshold = max(arguments.least / 100, noise(before[k]) + noise(after[k]) + noise_between(k), noise_of_runs)
         change = "same" if abs(ratio(k) - 1) <= threshold else "faster" if ratio(k) < 1 else "slower"
         counts[change] += 1
         if change != "same" or arguments.all:
