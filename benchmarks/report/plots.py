@@ -357,6 +357,51 @@ def batches_by_sweep(document, operation="softmax", element="float", architectur
                  names, [shapes[i] for i in measured], [[row[i] for i in measured] for row in ratios.values()], digits=2)
 
 
+def _label_points(axes, points):
+    """points: (text, x, y) on logarithmic axes. A text stands beside its mark where there is room; those of marks in a crowd
+    are a stair above it, the leftmost highest, so that no line to a mark crosses a text."""
+    step = 17  # points, as all lengths here
+    axes.figure.canvas.draw()  # limits are final, and texts have sizes
+    scale = 72 / axes.figure.dpi
+    frame = axes.get_window_extent()
+    marks = [axes.transData.transform((x, y)) * scale for _, x, y in points]
+    texts = [axes.annotate(text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=12, va="center")
+             for text, x, y in points]
+    widths = [text.get_window_extent().width * scale for text in texts]
+
+    def has_room(i, left, right):
+        """Also from lines that come from below."""
+        return not any(left < x + 8 and x - 8 < right and y < marks[i][1] + step
+                       for k, (x, y) in enumerate(marks) if k != i)
+
+    crowd = []
+    for i, text in enumerate(texts):
+        x = marks[i][0]
+        if x + 12 + widths[i] < frame.x1 * scale and has_room(i, x + 9, x + 12 + widths[i]):
+            text.xyann = 12, 0
+        elif has_room(i, x - 12 - widths[i], x - 9):
+            text.set_ha("right")
+            text.xyann = -12, 0
+        else:
+            crowd.append(i)
+    if not crowd:
+        return
+    crowd.sort(key=lambda i: -marks[i][0])
+    reach = max(marks[i][0] + widths[i] for i in crowd)
+    highest = max((i for i in range(len(points)) if marks[crowd[-1]][0] <= marks[i][0] <= reach),
+                  key=lambda i: marks[i][1])
+    # The axis ends where the stair does.
+    bottom = axes.get_ylim()[0]
+    part = 1 - step * (len(crowd) + 1.5) / (frame.height * scale)
+    axes.set_ylim(bottom, max(axes.get_ylim()[1], bottom * (points[highest][2] / bottom) ** (1 / part)))
+    height = [axes.transData.transform((x, y))[1] * scale for _, x, y in points]
+    for row, i in enumerate(crowd, 1):
+        up = height[highest] + step * row - height[i]
+        texts[i].xyann = 3, up
+        axes.annotate("", points[i][1:], xytext=(0, up - 7), textcoords="offset points", zorder=1,
+                      arrowprops={"arrowstyle": "-", "color": "#888888", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 4})
+
+
 def error_and_time(libraries, accuracy, n=4096):
     """Who is fast and right."""
     if libraries is None or accuracy is None:
@@ -372,16 +417,19 @@ def error_and_time(libraries, accuracy, n=4096):
     figure, axes = _figure(f"Fast and right: softmax of {n} floats",
                            f"towards the lower left is better; normal logits of spread 3 · {_machine(libraries)}")
     for label, ns, error in points:
-        look = {**style.line(label), "linestyle": "", "markersize": 16 if label == "xsoftmax" else 12,
-                "alpha": 0.8, "markeredgecolor": "white"}
-        axes.plot([ns], [error], label=style.name(label), **look)
+        # Hollow, for some lie upon each other.
+        ours = label == "xsoftmax"
+        look = {**style.line(label), "linestyle": "", "markersize": 12 if ours else 8.5,
+                "markerfacecolor": style.colour(label) if ours else "none", "markeredgewidth": 1.6}
+        axes.plot([ns], [error], **look)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=20))
     axes.xaxis.set_major_formatter(FuncFormatter(_plain))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("ns per element")
     _log_values_axis(axes, "largest error in ULP")
-    _legend(axes)
+    axes.margins(0.12)
+    _label_points(axes, [(style.name(label), ns, error) for label, ns, error in points])
     return figure
 
 
