@@ -8,19 +8,22 @@
 ///
 ///     xsoftmax::serial    the caller's thread
 ///     xsoftmax::openmp    where the program is compiled with OpenMP
-///     xsoftmax::onetbb    where oneTBB's headers are found; the program links TBB::tbb
+///     xsoftmax::onetbb    where oneTBB's headers are found; a program that calls it links TBB::tbb
 
 #include "executor.hpp"
 
+#include <atomic>
 #include <cstddef>
 
 #if defined(_OPENMP)
-#include <atomic>
 #include <exception>
 #endif
 
-#if __has_include(<oneapi/tbb/parallel_for.h>)
-#include <oneapi/tbb/parallel_for.h>
+// Not parallel_for.h: unoptimised, g++ compiles a function of it that needs oneTBB's library in every program that includes it,
+// also in one which never calls it and does not link it.
+#if __has_include(<oneapi/tbb/task_group.h>)
+#include <oneapi/tbb/task_arena.h>
+#include <oneapi/tbb/task_group.h>
 #endif
 
 namespace xsoftmax {
@@ -59,13 +62,22 @@ struct openmp {
 };
 #endif
 
-#if __has_include(<oneapi/tbb/parallel_for.h>)
-/// oneTBB's threads.
+#if __has_include(<oneapi/tbb/task_group.h>)
+/// oneTBB's threads: those of the caller's arena. Only a program that calls it links TBB::tbb.
 struct onetbb {
     template <class Task>
     void operator()(std::size_t count, Task&& task) const
     {
-        oneapi::tbb::parallel_for(std::size_t{0}, count, task);
+        namespace tbb = oneapi::tbb;
+        std::atomic<std::size_t> next{0};
+        const auto work = [&] {
+            // The exception of a task cancels the group.
+            for (std::size_t k = next++; k < count && !tbb::is_current_task_group_canceling(); k = next++) task(k);
+        };
+        tbb::task_group threads;
+        const auto most = static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
+        for (std::size_t k = 1; k < count && k < most; ++k) threads.run(work);
+        threads.run_and_wait(work);
     }
 };
 #endif
