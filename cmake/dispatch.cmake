@@ -16,8 +16,8 @@ endforeach()
 configure_file(cmake/dispatch/architectures.hpp.in ${generated}/architectures.hpp @ONLY)
 message(STATUS "xsoftmax: xsoftmax::dispatch holds: ${XSOFTMAX_DISPATCHES}")
 
-# Subprojects build it if they link it.
-if(PROJECT_IS_TOP_LEVEL AND XSOFTMAX_DISPATCH)
+# A subproject is built if it is linked, or to be installed.
+if(XSOFTMAX_DISPATCH AND (PROJECT_IS_TOP_LEVEL OR XSOFTMAX_INSTALL))
     add_library(xsoftmax_dispatch ${sources})
 else()
     add_library(xsoftmax_dispatch EXCLUDE_FROM_ALL ${sources})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # dispatch.sh SOURCE-DIR PROJECT-BUILD-DIR BUILD-DIR [COMPILER [CMAKE-ARGUMENT...]]
-# Installs xsoftmax::dispatch as PROJECT-BUILD-DIR has built it, links a program to it, and to a shared one, and runs it on every
-# architecture that it names. No flag may have reached the program's own sources.
+# Installs xsoftmax::dispatch as PROJECT-BUILD-DIR has built it, links a program to it, and to a shared one of a subproject that is
+# installed too, and runs it on every architecture that it names. No flag may have reached the program's own sources.
 set -eEuo pipefail
 
 source=$(realpath "$1")
@@ -19,7 +19,10 @@ build_and_run() { # NAME SOURCE-DIR [CMAKE-ARGUMENT...]
     echo "== $1"
     "$cmake" -S "$2" -B "$build/$1" -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
         ${arguments[@]+"${arguments[@]}"} "${@:3}" >"$build/$1.log" || { cat "$build/$1.log"; false; }
+    # Of the one that brings the library as a subproject, before anybody has linked it.
     "$cmake" --build "$build/$1" >"$build/$1.log" || { cat "$build/$1.log"; false; }
+    "$cmake" --install "$build/$1" --prefix "$build/prefix_of_$1" >"$build/$1.log" || { cat "$build/$1.log"; false; }
+    "$cmake" --build "$build/$1" --target consumer >"$build/$1.log" || { cat "$build/$1.log"; false; }
     local names
     names=$("$build/$1/consumer" --architectures)
     [[ -n $names ]]
@@ -41,7 +44,7 @@ build_and_run installed "$source/tests/consumers/dispatch" -DCMAKE_DISABLE_FIND_
 # The least architecture, unoptimised: what is asked here is whether it links.
 least=$(XSOFTMAX_ARCH='' "$build/installed/consumer" --architectures | tail -n 1)
 build_and_run shared "$source/tests/consumers/dispatch" -DXSOFTMAX_DIRECTORY="$source" -DBUILD_SHARED_LIBS=ON \
-    -DXSOFTMAX_DISPATCH_ARCHITECTURES="$least" -DCMAKE_BUILD_TYPE=Debug
+    -DXSOFTMAX_DISPATCH_ARCHITECTURES="$least" -DXSOFTMAX_DISPATCH=ON -DXSOFTMAX_INSTALL=ON -DCMAKE_BUILD_TYPE=Debug
 ldd "$build/shared/consumer" >"$build/ldd.log"
 grep -q xsoftmax_dispatch "$build/ldd.log"
 echo "consumers of xsoftmax::dispatch: ok"
