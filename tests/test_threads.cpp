@@ -7,14 +7,35 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <functional>
 #include <iterator>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#if defined(XSOFTMAX_TEST_NO_MEMORY)
+namespace {
+
+/// Whether this thread gets memory.
+thread_local bool memory_is_out = false;
+
+}  // namespace
+
+// Inlined, g++ would warn that free gets what is of new.
+XSOFTMAX_NEVER_INLINE void* operator new(std::size_t size)
+{
+    void* const p = memory_is_out ? nullptr : std::malloc(size == 0 ? 1 : size);
+    if (p == nullptr) throw std::bad_alloc();
+    return p;
+}
+XSOFTMAX_NEVER_INLINE void operator delete(void* p) noexcept { std::free(p); }
+XSOFTMAX_NEVER_INLINE void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+#endif
 
 namespace {
 
@@ -40,6 +61,25 @@ struct four_threads {
         if (thrown) std::rethrow_exception(thrown);
     }
 };
+
+#if defined(XSOFTMAX_TEST_NO_MEMORY)
+/// Another executor, whose tasks get no memory from the third on.
+template <class Executor>
+struct short_of_memory {
+    Executor executor;
+
+    void operator()(std::size_t count, const std::function<void(std::size_t)>& task) const
+    {
+        executor(count, [&](std::size_t k) {
+            const struct no_memory {
+                ~no_memory() { memory_is_out = false; }
+            } until_the_end;
+            memory_is_out = k >= 2;
+            task(k);
+        });
+    }
+};
+#endif
 
 /// Runs the tasks in reverse, and counts them.
 struct counting {
@@ -98,12 +138,24 @@ std::vector<T> all_results(Executor&& executor, std::size_t outer, std::size_t n
         keep(g);
         keep({xsoftmax::softmax_cross_entropy(executor, view(logits), classes, view(g), options),
               xsoftmax::softmax_cross_entropy(executor, view(logits), classes, options),
+              xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), options),
               xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), view(q), options),
-              xsoftmax::masked_softmax_cross_entropy(executor, view(logits), classes, mask, options)});
+              xsoftmax::masked_softmax_cross_entropy(executor, view(logits), classes, mask, options),
+              xsoftmax::masked_softmax_cross_entropy(executor, view(logits), view(upstream), mask, options)});
         keep(g);
         keep(q);
+        xsoftmax::cross_entropy_losses(executor, view(logits), view(upstream), of_rows, options);
+        keep(of_rows);
+        xsoftmax::masked_cross_entropy_losses(executor, view(logits), classes, mask, of_rows, view(g), options);
+        keep(of_rows);
+        keep(g);
+        xsoftmax::masked_cross_entropy_losses(executor, view(logits), view(upstream), mask, of_rows, view(g), options);
+        keep(of_rows);
+        keep(g);
     }
     xsoftmax::masked_softmax(executor, view(logits), view(g), mask, {.axis = 1});
+    keep(g);
+    xsoftmax::masked_log_softmax(executor, view(logits), view(g), mask, {.temperature = 0.7, .axis = 1});
     keep(g);
     xsoftmax::softmax_backward(executor, view(p), view(upstream), view(g), {.axis = 1});
     keep(g);
@@ -161,6 +213,39 @@ TEST_CASE("an exception in a task reaches the caller", "[threads]")
     std::vector<float> logits(1000 * 1000, 1.0f);
     const xsoftmax::matrix_view<float> view(logits.data(), 1000, 1000);
     CHECK_THROWS_AS(xsoftmax::softmax(refuses, view, view), std::runtime_error);
+}
+
+TEST_CASE("what fails inside a function reaches the caller of any executor", "[threads]")
+{
+    constexpr std::size_t rows = 4000, n = 100;
+    const std::vector<float> logits(rows * n, 1.0f), targets(rows * n, 0.01f);
+    std::vector<float> out(rows * n, 7.0f);
+    const xsoftmax::matrix_view<const float> in(logits.data(), rows, n), t(targets.data(), rows, n);
+    const xsoftmax::matrix_view<float> to(out.data(), rows, n);
+    const auto fails = [&](auto executor) {
+        // A check, which comes before the first task.
+        const xsoftmax::mask<float> keeps_nothing{.causal = -1, .nothing_kept = xsoftmax::nothing_kept::error};
+        CHECK_THROWS_AS(xsoftmax::masked_softmax(executor, in, to, keeps_nothing), std::invalid_argument);
+        CHECK(out == std::vector<float>(rows * n, 7.0f));
+        const std::vector<int> classes(rows, 3);
+        const xsoftmax::mask<float> mask{.causal = 5};
+#if defined(XSOFTMAX_TEST_NO_MEMORY)
+        // Tasks that want memory for a row.
+        const short_of_memory<decltype(executor)> poor{executor};
+        CHECK_THROWS_AS(xsoftmax::masked_softmax_cross_entropy(poor, in, classes, mask), std::bad_alloc);
+        CHECK_THROWS_AS(xsoftmax::softmax_cross_entropy(poor, in, t, {.label_smoothing = 0.1}), std::bad_alloc);
+#endif
+        // And no harm was done.
+        CHECK(xsoftmax::masked_softmax_cross_entropy(executor, in, classes, mask) > 0);
+    };
+    fails(xsoftmax::serial{});
+    fails(four_threads{});
+#if defined(_OPENMP)
+    fails(xsoftmax::openmp{});
+#endif
+#if defined(XSOFTMAX_TEST_ONETBB)
+    fails(xsoftmax::onetbb{});
+#endif
 }
 
 // A CTest test of its own, since it is the first call only in a process that has made none.
