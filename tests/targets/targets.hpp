@@ -17,6 +17,7 @@ struct results_of {
 struct results {
     results_of<float> of_float;
     results_of<double> of_double;
+    float log_sum_exp_of_infinity;
 };
 
 struct inputs {
@@ -24,4 +25,5 @@ struct inputs {
     float targets_float[results_of<float>::rows * results_of<float>::columns];
     double logits_double[results_of<double>::rows * results_of<double>::columns];
     double targets_double[results_of<double>::rows * results_of<double>::columns];
+    float with_infinity[results_of<float>::columns];
 };

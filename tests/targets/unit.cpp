@@ -54,5 +54,6 @@ const char* XSOFTMAX_UNIT_OF(XSOFTMAX_UNIT)(const inputs& in, results& to)
 {
     run_all<float>(in.logits_float, in.targets_float, to.of_float);
     run_all<double>(in.logits_double, in.targets_double, to.of_double);
+    to.log_sum_exp_of_infinity = xsoftmax::log_sum_exp(std::span<const float>(in.with_infinity));
     return xsoftmax::architecture().data();
 }
