@@ -4,7 +4,7 @@
 # build, best first; the last one is what the compiler takes for granted.
 # XSOFTMAX_TYPE_<name>, XSOFTMAX_FLAGS_<name>: xsimd's type, and the compiler's flags as a list.
 
-# Best first: a name, xsimd's type, and flags.
+# Best first: a name, xsimd's type, and flags. (README.md, "How to add", has what else names them.)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT MSVC AND CMAKE_SIZEOF_VOID_P EQUAL 8)
     set(architectures
         "avx512 xsimd::avx512bw -mavx512f -mavx512cd -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma"
