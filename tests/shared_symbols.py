@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""shared_symbols.py [--objdump PROGRAM] [--only REGEX] OBJECT...
+"""shared_symbols.py [--objdump PROGRAM] [--only REGEX] [--list FILE] OBJECT...
 
 Fails if a weak symbol that several objects hold has instructions beyond the baseline of its processor in any of them.
 
@@ -56,6 +56,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
     arguments.add_argument("--objdump", default="objdump")
     arguments.add_argument("--only", default="", help="names of symbols, as they are demangled")
+    arguments.add_argument("--list", help="where to write the shared symbols, each after the number of objects that hold it")
     arguments.add_argument("objects", nargs="+")
     options = arguments.parse_args()
     nm = re.sub(r"objdump$", "nm", options.objdump)
@@ -67,6 +68,11 @@ def main():
     shared = {symbol: paths for symbol, paths in holders.items() if len(paths) > 1}
     names = dict(zip(shared, run("c++filt", *shared).splitlines())) if shared else {}
     shared = {symbol: paths for symbol, paths in shared.items() if re.search(options.only, names[symbol])}
+
+    if options.list:
+        with open(options.list, "w", encoding="utf-8") as file:
+            file.writelines(sorted(f"{len(paths)} {names[symbol]}\n" for symbol, paths in shared.items()))
+        print(f"{len(shared)} shared symbols are listed in {options.list}")
 
     bad = set()
     for path in options.objects:
