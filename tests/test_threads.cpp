@@ -168,8 +168,12 @@ std::vector<T> all_results(Executor&& executor, std::size_t outer, std::size_t n
 
 TEMPLATE_TEST_CASE("several threads give the bits of one", "[threads]", float, double)
 {
+#if defined(XSOFTMAX_TEST_EMULATED)
+    const std::size_t shapes[][3] = {{1700, 161, 1}};
+#else
     const std::size_t shapes[][3] = {{1700, 161, 1}, {17000, 10, 1}, {40, 7, 1500},
                                      {1, 41, 6000},  {3, 100000, 1}, {5, 300, 200}};
+#endif
     for (const auto& [outer, n, inner] : shapes) {
         CAPTURE(outer, n, inner);
         const auto one = all_results<TestType>(xsoftmax::serial{}, outer, n, inner);
