@@ -180,6 +180,44 @@ private:
     laid_over_rows<T> bias_;
 };
 
+/// Composed rows that are computed together take about as much memory.
+inline constexpr std::size_t composed_rows_bytes = std::size_t{32} << 10;
+
+/// Operation{output} on contiguous rows of a layout as the mask composes them, many at a time; `nothing` is written where it keeps
+/// nothing.
+template <class Operation, class T>
+void run_composed_rows(const row_layout<2>& layout, rows_share share, const pointers<T, 2>& data,
+                       const row_masks<T>& masks, T nothing, double temperature)
+{
+    const std::size_t n = layout.length, all_rows = layout.rows();
+    const std::size_t at_once = std::clamp<std::size_t>(composed_rows_bytes / sizeof(T) / n, 1, operations_at_once);
+    const elements<T> composed(at_once * n);
+    const auto& innermost = layout.innermost();
+    layout.for_each_run(
+        [&](std::size_t first_row, const std::array<std::ptrdiff_t, 2>& offset, std::size_t rows) {
+            const auto first = moved_by(data, offset);
+            for (std::size_t r = 0; r < rows; r += at_once) {
+                const std::size_t count = std::min(at_once, rows - r);
+                bool keeps[operations_at_once];
+                for (std::size_t k = 0; k < count; ++k) {
+                    T* const row = composed.data() + k * n;
+                    const auto at = moved_by(first, innermost.strides, r + k);
+                    keeps[k] = masks.compose(first_row + (r + k) * innermost.rows, at[0], row);
+                    // A row of nothing but -inf would be done by itself.
+                    if (!keeps[k]) call<kernels::fill_entry<T>>(row, n, T(0));
+                }
+                const auto at = moved_by(first, innermost.strides, r);
+                call<kernels::rows_entry<Operation, T>>(
+                    kernels::rows_apart<const T>{composed.data(), static_cast<std::ptrdiff_t>(n)},
+                    kernels::rows_apart<T>{at[1], innermost.strides[1]}, count, n, temperature, all_rows);
+                for (std::size_t k = 0; k < count; ++k)
+                    if (!keeps[k])
+                        call<kernels::fill_entry<T>>(moved_by(first, innermost.strides, r + k)[1], n, nothing);
+            }
+        },
+        share);
+}
+
 /// Operation{output} on all rows of logits along `axis`, where the mask keeps them; `left_out` is written elsewhere.
 template <class Operation, class Executor, class T>
 void run_masked_batch(Executor& executor, std::size_t axis, const operand<const T>& logits, const operand<T>& output,
@@ -189,6 +227,10 @@ void run_masked_batch(Executor& executor, std::size_t axis, const operand<const 
     const auto layout = rows_along(axis, logits, output);
     const std::size_t n = layout.length;
     if (n == 0) return;
+    if (!masks.is_prefix() && layout.is_contiguous())
+        return in_shares(executor, layout, [&](rows_share share) {
+            run_composed_rows<Operation>(layout, share, data_of<T>(logits, output), masks, nothing, temperature);
+        });
     const auto run = [&](const pointers<T, 2>& row, std::size_t r) {
         Operation operation{row[1]};
         if (masks.is_prefix()) {

@@ -8,6 +8,7 @@
 #include "windows.hpp"
 
 #include <cstddef>
+#include <type_traits>
 
 namespace xsoftmax::kernels {
 
@@ -24,21 +25,6 @@ struct row_mask {
 
 inline namespace XSOFTMAX_TARGET {
 
-/// A loop that compilers vectorise for each step that is known to be 1.
-template <class T, class Keeps, class Biased>
-XSOFTMAX_ALWAYS_INLINE bool compose_prefix(const T* logits, T* to, std::size_t prefix, const Keeps& keeps,
-                                           const Biased& biased)
-{
-    constexpr T minus_infinity = -infinity<T>;
-    bool any = false;
-    for (std::size_t i = 0; i < prefix; ++i) {
-        const T x = keeps(i) ? biased(logits[i], i) : minus_infinity;
-        any |= x != minus_infinity;
-        to[i] = x;
-    }
-    return any;
-}
-
 /// All n elements become `value`.
 template <class Arch, class T>
 XSOFTMAX_NEVER_INLINE void fill_row(T* to, std::size_t n, T value)
@@ -48,34 +34,44 @@ XSOFTMAX_NEVER_INLINE void fill_row(T* to, std::size_t n, T value)
     for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(to, values); });
 }
 
+/// A window of elements that lie `step` apart: where they are, or else gathered in `lanes`, with `fill` beyond the window's end.
+template <class B, class Window, class Element>
+XSOFTMAX_ALWAYS_INLINE const Element* gathered(const Element* from, std::ptrdiff_t step, Window window, Element fill,
+                                               Element (&lanes)[B::size])
+{
+    std::size_t count = B::size;
+    if constexpr (std::is_same_v<Window, part_window<B>>)
+        count = window.count;
+    else if (step == 1)
+        return from + window.at;
+    for (std::size_t k = 0; k < B::size; ++k)
+        lanes[k] = k < count ? from[static_cast<std::ptrdiff_t>(window.at + k) * step] : fill;
+    return lanes;
+}
+
 /// The row with −inf for all that is left out, written to `to`, which may be the logits. Returns whether anything is kept.
 template <class Arch, class T>
 XSOFTMAX_NEVER_INLINE bool compose_row(const row_mask<T>& mask, const T* logits, T* to, std::size_t n)
 {
-    const auto with_bias = [&](const auto& keeps) XSOFTMAX_INLINE_LAMBDA {
-        const auto compose = [&](const auto& biased) XSOFTMAX_INLINE_LAMBDA {
-            return compose_prefix(logits, to, mask.prefix, keeps, biased);
-        };
-        const auto sum = [](T x, T bias) XSOFTMAX_INLINE_LAMBDA {
-            return bias == -infinity<T> ? bias : x + bias;
-        };
-        const T* const bias = mask.bias;
-        if (bias == nullptr) return compose([](T x, std::size_t) XSOFTMAX_INLINE_LAMBDA { return x; });
-        if (mask.bias_step == 1)
-            return compose([&](T x, std::size_t i) XSOFTMAX_INLINE_LAMBDA { return sum(x, bias[i]); });
-        return compose([&](T x, std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-            return sum(x, bias[static_cast<std::ptrdiff_t>(i) * mask.bias_step]);
-        });
-    };
-    const unsigned char* const keep = mask.keep;
+    using B = xsimd::batch<T, Arch>;
+    const B minus_infinity(-infinity<T>);
     bool any = false;
-    if (keep == nullptr)
-        any = with_bias([](std::size_t) XSOFTMAX_INLINE_LAMBDA { return true; });
-    else if (mask.keep_step == 1)
-        any = with_bias([keep](std::size_t i) XSOFTMAX_INLINE_LAMBDA { return keep[i] != 0; });
-    else
-        any = with_bias([keep, step = mask.keep_step](std::size_t i)
-                            XSOFTMAX_INLINE_LAMBDA { return keep[static_cast<std::ptrdiff_t>(i) * step] != 0; });
+    for_each_window<B, false>(mask.prefix, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        B x = window.load_from(logits, -infinity<T>);
+        if (mask.bias != nullptr) {
+            T lanes[B::size];
+            const B bias = load_whole<B>(gathered<B>(mask.bias, mask.bias_step, window, -infinity<T>, lanes));
+            x = where(bias == minus_infinity, bias, B(x + bias));
+        }
+        if (mask.keep != nullptr) {
+            unsigned char lanes[B::size];
+            const unsigned char* const keep =
+                gathered<B>(mask.keep, mask.keep_step, window, static_cast<unsigned char>(0), lanes);
+            x = where(are_zero<B>(keep), minus_infinity, x);
+        }
+        any |= !all_true<B>(x == minus_infinity);
+        window.store_to(to, x);
+    });
     fill_row<Arch>(to + mask.prefix, n - mask.prefix, -infinity<T>);
     return any;
 }

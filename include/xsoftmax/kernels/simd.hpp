@@ -1051,6 +1051,38 @@ XSOFTMAX_ALWAYS_INLINE bool all_true(mask_of<B> condition)
         return xsimd::all(condition);
 }
 
+/// In which lanes is a byte 0? Of B::size bytes.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE mask_of<B> are_zero(const unsigned char* bytes)
+{
+    using T = value_of<B>;
+    using arch [[maybe_unused]] = arch_of<B>;
+#if defined(__AVX512VL__) && defined(__AVX512BW__)
+    if constexpr (is_avx512<arch> && sizeof(T) == 4) {
+        const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+        return mask_of<B>(_mm_testn_epi8_mask(x, x));
+    }
+    else if constexpr (is_avx512<arch>) {
+        const __m128i x = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
+        return mask_of<B>(static_cast<__mmask8>(_mm_testn_epi8_mask(x, x)));
+    }
+    else
+#endif
+#if defined(__AVX2__)
+        if constexpr (is_avx<arch> && sizeof(T) == 4) {
+        const __m256i x = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+        return mask_of<B>(_mm256_castsi256_ps(_mm256_cmpeq_epi32(x, _mm256_setzero_si256())));
+    }
+    else
+#endif
+    {
+        alignas(B) T lanes[B::size];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < B::size; ++k) lanes[k] = static_cast<T>(bytes[k]);
+        return B::load_aligned(lanes) == B(T(0));
+    }
+}
+
 /// Does any?
 template <class B>
 XSOFTMAX_ALWAYS_INLINE bool any_true(mask_of<B> condition)
