@@ -120,7 +120,8 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
 // by 0 adds 0, never NaN; but a negative z_loss that is infinite, beside such a class, leaves NaN of the two.
 // Both depart from PyTorch, where 0·∞ is NaN, as does the gradient of an ignored row that holds a NaN: here it is 0.
 // One-hot probabilities give what class indices give, bit for bit, but for the mean with class weights, which divides by
-// another number, and for the sign of a zero.
+// another number, for the sign of a zero, and for a class of weight 0 beside a z_loss, where the last bit may differ.
+// Weights times targets are rounded in the logits' type: what is denormal there loses digits.
 
 /// Cross-entropy of each row with a class, the formula above: one loss for each row, 0 for ignored ones.
 ///

@@ -80,7 +80,7 @@ void masked_log_softmax(Executor&& executor, const Logits& logits, const LogProb
 // As cross_entropy_losses and softmax_cross_entropy of many rows, over the classes that the mask keeps: label smoothing
 // spreads over those alone, and what is left out takes no part in loss or gradient. A target that is left out has an
 // infinite loss, and its gradient stays that of its target. A row in which nothing is kept has the loss and the gradient that
-// the mask's `nothing_kept` says; it counts in the mean.
+// the mask's `nothing_kept` says; it counts in the mean, and its gradient is 0 also where that is NaN.
 
 /// Cross-entropy of each row's kept classes with a class: one loss for each row, 0 for ignored ones.
 ///

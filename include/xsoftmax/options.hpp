@@ -41,7 +41,8 @@ struct batch_cross_entropy_options {
     /// In [0, 1]: every target is mixed with the uniform distribution, (1 − label_smoothing)·t + label_smoothing/classes.
     double label_smoothing = 0;
 
-    /// Rows with this class as their target count for nothing: loss and gradient are 0.
+    /// Rows with this class as their target count for nothing: loss and gradient are 0. Without effect where targets are
+    /// probabilities.
     std::int64_t ignore_index = -100;
 
     /// One for each class, or none: the terms of the loss are multiplied by it.

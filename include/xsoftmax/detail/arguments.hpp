@@ -93,7 +93,7 @@ inline namespace XSOFTMAX_TARGET {
         used += static_cast<std::size_t>(
             std::snprintf(list + used, sizeof list - used, k == 0 ? "%td" : ", %td", strides[k]));
     fail(error_kind::invalid_argument,
-         "xsoftmax::%s: %s is written to, but strides of %s give several places the same element", function, argument,
+         "xsoftmax::%s: %s is written to, but strides of %s may give several places the same element", function, argument,
          list);
 }
 
