@@ -15,6 +15,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 // g++ 12 takes the undefined operand of its own AVX-512 intrinsics for a mistake of their users (GCC bug 105593).
@@ -1072,6 +1073,15 @@ XSOFTMAX_ALWAYS_INLINE mask_of<B> are_zero(const unsigned char* bytes)
         if constexpr (is_avx<arch> && sizeof(T) == 4) {
         const __m256i x = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
         return mask_of<B>(_mm256_castsi256_ps(_mm256_cmpeq_epi32(x, _mm256_setzero_si256())));
+    }
+    else
+#endif
+#if defined(__SSE2__)
+        if constexpr (is_sse<arch> && sizeof(T) == 4) {
+        std::int32_t four;
+        std::memcpy(&four, bytes, sizeof four);
+        const __m128i zero = _mm_setzero_si128(), x = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero);
+        return mask_of<B>(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_unpacklo_epi16(x, zero), zero)));
     }
     else
 #endif
