@@ -584,22 +584,38 @@ TEMPLATE_TEST_CASE("gradients of target probabilities of any size", "[losses]", 
             }
 }
 
-// In float, a target times a logit may leave the range where the loss does not.
-TEST_CASE("losses near the largest float", "[losses]")
+TEST_CASE("gradients of a far winner, times a large weight", "[losses]")
 {
-    const std::vector<float> x{0, 1e30f}, weights{1e13f, 1e13f};
-    const int targets[] = {0};
-    const auto loss = [&](const xsoftmax::batch_cross_entropy_options<float>& options) {
-        std::vector<float> gradient(2);
-        const xsoftmax::matrix_view<const float> in(x.data(), 1, 2);
-        const float alone = xsoftmax::softmax_cross_entropy(in, targets, options);
-        CHECK(xsoftmax::softmax_cross_entropy(in, targets, xsoftmax::matrix_view<float>(gradient.data(), 1, 2),
-                                              options) == alone);
-        return alone;
-    };
-    CHECK(loss({.label_smoothing = 0.1, .class_weights = weights}) == Approx(9.5e29).epsilon(1e-6));
-    CHECK(loss({.reduction = reduction::sum, .label_smoothing = 0.1, .class_weights = weights, .z_loss = -0.5}) ==
-          -infinity<float>);
+    for (const double lead : {100.0, 600.0, 700.0, 720.0, 735.0})
+        for (const double weight : {1.0, 1e200, 1e300})
+            for (const bool one_hot : {true, false}) {
+                const std::vector<double> x{0, -lead}, targets{weight, one_hot ? 0 : 1e-200};
+                std::vector<double> gradient(2);
+                xsoftmax::softmax_cross_entropy(x, targets, gradient);
+                const long double other = std::exp(static_cast<long double>(-lead)) * static_cast<long double>(weight);
+                INFO("lead " << lead << ", weight " << weight);
+                const long double of_target = static_cast<long double>(targets[1]) - other;
+                CHECK(oracle::ulp_error(of_target, gradient[0]) <= bound);
+                if (one_hot) CHECK(oracle::ulp_error(other, gradient[1]) <= bound);
+            }
+}
+
+// What is computed of a row's logits is computed before they are gone.
+TEMPLATE_TEST_CASE("a loss is the same with a gradient over the logits", "[losses]", float, double)
+{
+    using T = TestType;
+    const std::vector<T> x{0, -infinity<T>, 1}, targets{T(0.5), T(0.5), T(0.2)};
+    const int classes[] = {0};
+    for (const double smoothing : {0.0, 0.1}) {
+        std::vector<T> row = x, losses(1);
+        const xsoftmax::matrix_view<T> over(row.data(), 1, 3);
+        xsoftmax::cross_entropy_losses(over, xsoftmax::matrix_view<const T>(targets.data(), 1, 3), losses, over,
+                                       {.label_smoothing = smoothing});
+        CHECK(losses[0] == infinity<T>);
+        row = x;
+        xsoftmax::cross_entropy_losses(over, classes, losses, over, {.label_smoothing = smoothing});
+        CHECK((smoothing != 0) == (losses[0] == infinity<T>));
+    }
 }
 
 TEMPLATE_TEST_CASE("gradients that overflow keep their sign", "[losses]", float, double)

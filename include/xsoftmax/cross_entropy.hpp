@@ -121,7 +121,8 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
 // Both depart from PyTorch, where 0·∞ is NaN, as does the gradient of an ignored row that holds a NaN: here it is 0.
 // One-hot probabilities give what class indices give, bit for bit, but for the mean with class weights, which divides by
 // another number, for the sign of a zero, and for a class of weight 0 beside a z_loss, where the last bit may differ.
-// Weights times targets are rounded in the logits' type: what is denormal there loses digits.
+// Weights times targets are rounded in the logits' type: what is denormal there loses digits. So do terms of a float loss by
+// smoothed or given probabilities below 2^-92, and those above 2^137 make it infinite.
 
 /// Cross-entropy of each row with a class, the formula above: one loss for each row, 0 for ignored ones.
 ///

@@ -16,7 +16,7 @@ inline namespace XSOFTMAX_TARGET {
 /// bias added to x.
 ///
 /// Shapes: `logits` and `probabilities` are views of the same extents, which may be the same view; what the mask holds is
-/// broadcast over them, and shares no memory with `probabilities`.
+/// broadcast over them, and shares no memory with `probabilities`. A row in which a NaN or +inf is kept is NaN, all of it.
 /// Options: as for softmax; the mask's `nothing_kept` says what a row gets in which nothing is kept, zeros by default.
 /// Error: that of softmax, for the sums x + bias as they round in T.
 /// Throws: as softmax; std::invalid_argument if a part of the mask cannot be broadcast or shares memory with the output, or a

@@ -93,8 +93,8 @@ inline namespace XSOFTMAX_TARGET {
         used += static_cast<std::size_t>(
             std::snprintf(list + used, sizeof list - used, k == 0 ? "%td" : ", %td", strides[k]));
     fail(error_kind::invalid_argument,
-         "xsoftmax::%s: %s is written to, but strides of %s may give several places the same element", function, argument,
-         list);
+         "xsoftmax::%s: %s is written to, but strides of %s may give several places the same element", function,
+         argument, list);
 }
 
 [[noreturn]] XSOFTMAX_COLD inline void fail_views_overlap(const char* function, const char* argument, const char* other,

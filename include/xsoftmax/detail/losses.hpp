@@ -55,20 +55,6 @@ void check_loss_options(const char* function, const batch_cross_entropy_options<
         check_count(function, "class_weights", options.class_weights.size(), classes, "classes");
 }
 
-/// The loss of a row of target probabilities by the kernels of double.
-template <class T>
-XSOFTMAX_COLD double loss_in_double(std::span<const T> row, const T* targets, const kernels::loss_terms& beside)
-{
-    const elements<double> logits(row.size()), wide_targets(row.size());
-    for (std::size_t k = 0; k < row.size(); ++k) {
-        logits[k] = static_cast<double>(row[k]);
-        wide_targets[k] = static_cast<double>(targets[k]);
-    }
-    kernels::probabilities_loss_operation<double> loss{beside, wide_targets.data()};
-    run_row(loss, std::span<const double>(logits.data(), row.size()), beside.temperature);
-    return loss.loss;
-}
-
 /// The loss of a row of target probabilities, and where `gradient` is not null its gradient times gradient_scale. A row with
 /// one target alone is what a class of that weight is, bit for bit.
 template <class T>
@@ -80,14 +66,6 @@ double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradie
         run_row(operation, row, beside.temperature);
         return operation.loss;
     };
-    // A product of target and logit may leave the range of float where the loss does not.
-    const auto run_all = [&](auto operation) {
-        const double loss = run(operation);
-        if constexpr (std::is_same_v<T, float>)
-            if (!(loss - loss == 0)) [[unlikely]]
-                return loss_in_double(row, targets, beside);
-        return loss;
-    };
     const std::size_t only = call<kernels::only_nonzero_entry<T>>(targets, row.size());
     if (only != row.size()) {
         const kernels::index_loss_operation loss{beside, static_cast<double>(row[only]),
@@ -96,8 +74,8 @@ double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradie
         return run(kernels::index_gradient_operation<T>{loss, gradient, only, gradient_scale});
     }
     const kernels::probabilities_loss_operation<T> loss{beside, targets};
-    if (gradient == nullptr) return run_all(loss);
-    return run_all(kernels::probabilities_gradient_operation<T>{loss, gradient, gradient_scale});
+    if (gradient == nullptr) return run(loss);
+    return run(kernels::probabilities_gradient_operation<T>{loss, gradient, gradient_scale});
 }
 
 /// The classes of a batch: their number, their weights, and the share of each in label smoothing.
@@ -219,7 +197,7 @@ public:
     {
         loss_scratch<T> result{elements<T>(rows_.is_masked() ? classes_.size() : 0),
                                elements<T>(options_.label_smoothing == 0 ? 0 : classes_.size())};
-        if (!rows_.is_masked()) spread(nullptr, result.mixed);
+        if (!rows_.is_masked()) spread(nullptr, classes_.uniform(nullptr), result.mixed);
         return result;
     }
 
@@ -286,14 +264,14 @@ public:
         if (options_.label_smoothing != 0) {
             const elements<T>& mixed = scratch.mixed;
             const T* const masked_row = rows_.is_masked() ? seen : nullptr;
-            if (rows_.is_masked()) spread(seen, mixed);
-            const T uniform = mixed[index];
+            const kernels::extended uniform = classes_.uniform(masked_row);
+            if (rows_.is_masked()) spread(masked_row, uniform, mixed);
+            const T of_uniform = mixed[index];
             mixed[index] = static_cast<T>(kernels::to_double(
-                (classes_.share(masked_row, index, classes_.uniform(masked_row)) + classes_.own_share()) *
-                kernels::to_extended(weight)));
+                (classes_.share(masked_row, index, uniform) + classes_.own_share()) * kernels::to_extended(weight)));
             const double loss = rows_.loss_of(seen, mixed.data(), gradient, classes_.size(),
                                               {options_.temperature, options_.z_loss}, gradient_scale);
-            mixed[index] = uniform;
+            mixed[index] = of_uniform;
             return loss;
         }
         if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
@@ -310,9 +288,8 @@ private:
     [[nodiscard]] std::size_t target(std::size_t r) const { return static_cast<std::size_t>(targets_[r]); }
 
     /// What every class is given, weighted.
-    void spread(const T* masked_row, const elements<T>& mixed) const
+    void spread(const T* masked_row, const kernels::extended& uniform, const elements<T>& mixed) const
     {
-        const kernels::extended uniform = classes_.uniform(masked_row);
         for (std::size_t k = 0; k < mixed.size(); ++k)
             mixed[k] = static_cast<T>(
                 kernels::to_double(classes_.share(masked_row, k, uniform) * kernels::to_extended(classes_.weight(k))));

@@ -181,7 +181,7 @@ private:
 };
 
 /// Composed rows that are computed together take about as much memory.
-inline constexpr std::size_t composed_rows_bytes = std::size_t{32} << 10;
+inline constexpr std::size_t composed_rows_bytes = std::size_t{64} << 10;
 
 /// Operation{output} on contiguous rows of a layout as the mask composes them, many at a time; `nothing` is written where it keeps
 /// nothing.
@@ -209,7 +209,9 @@ void run_composed_rows(const row_layout<2>& layout, rows_share share, const poin
                 const auto at = moved_by(first, innermost.strides, r);
                 call<kernels::rows_entry<Operation, T>>(
                     kernels::rows_apart<const T>{composed.data(), static_cast<std::ptrdiff_t>(n)},
-                    kernels::rows_apart<T>{at[1], innermost.strides[1]}, count, n, temperature, all_rows);
+                    // Lines that have just been read are not to be written past the caches.
+                    kernels::rows_apart<T>{at[1], innermost.strides[1]}, count, n, temperature,
+                    at[0] == at[1] ? count : all_rows);
                 for (std::size_t k = 0; k < count; ++k)
                     if (!keeps[k])
                         call<kernels::fill_entry<T>>(moved_by(first, innermost.strides, r + k)[1], n, nothing);

@@ -69,7 +69,7 @@ XSOFTMAX_NEVER_INLINE bool compose_row(const row_mask<T>& mask, const T* logits,
                 gathered<B>(mask.keep, mask.keep_step, window, static_cast<unsigned char>(0), lanes);
             x = where(are_zero<B>(keep), minus_infinity, x);
         }
-        any |= !all_true<B>(x == minus_infinity);
+        any |= any_true<B>(not_below(x, B(-largest<T>)));  // which -ffast-math takes as it is
         window.store_to(to, x);
     });
     fill_row<Arch>(to + mask.prefix, n - mask.prefix, -infinity<T>);

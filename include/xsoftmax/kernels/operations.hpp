@@ -267,7 +267,7 @@ XSOFTMAX_ALWAYS_INLINE bool is_normal_split(double factor)
 
 /// The power of two that a factor of exponentials, inverse·share, is multiplied by, and their products divided by. It lifts a
 /// small factor whose low part would not be normal. It lowers a large one: low parts of exponentials, which may be negative, times it would
-/// overflow before the products do. A lowered one stays so large that guessed_row refuses it (keeps_digits).
+/// overflow before the products do.
 template <class C>
 XSOFTMAX_ALWAYS_INLINE double factor_lift(double inverse, double share)
 {
@@ -277,6 +277,17 @@ XSOFTMAX_ALWAYS_INLINE double factor_lift(double inverse, double share)
     if (!is_normal_split<C>(factor) || (factor == 0 && share != 0)) [[unlikely]]
         return is_float ? 0x1p100 : 0x1p900;
     return factor <= most && factor >= -most ? 1 : is_float ? 0x1p-60 : 0x1p-500;
+}
+
+/// part·inverse·share, where a part of the exponentials and 1 over their sum are both far from 1, and a large share is brought in
+/// by steps: neither overflows before the product does, nor is denormal, without its digits, before a large share lifts it.
+template <class C>
+XSOFTMAX_ALWAYS_INLINE wide<C> product_of(wide<C> part, wide<C> inverse, extended share)
+{
+    if constexpr (sizeof(C) == 8)
+        if (share.high > 1 || share.high < -1)
+            return part * (inverse * to_extended(0x1p200)) * (share * to_extended(0x1p-200));
+    return part * inverse * wide_from<C>(share);
 }
 
 /// A factor of probabilities, in two parts. One that overflows becomes the largest number: a probability of 0 times it is 0.
@@ -491,12 +502,11 @@ struct index_gradient_operation : index_loss_operation {
         const auto own = maximum.precise_exponential(static_cast<C>(target_logit));
         const auto others = winner ? totals.exponentials.others : totals.exponentials.all() - own;
         extended share = to_extended(weight) * gradient_scale;
-        // Shares last: others, and 1 over their sum, are far from 1.
-        auto at_target = -(others * inverse * wide_from<C>(share));
+        auto at_target = -product_of<C>(others, inverse, share);
         if (terms_beside.z_loss != 0) {
             const extended z_share = terms_beside.z_share<C>(totals.logarithm, maximum) * gradient_scale;
             // An infinite share of a target whose probability is 0 is 0.
-            if (leading(own) != 0) at_target = at_target + own * inverse * wide_from<C>(z_share);
+            if (leading(own) != 0) at_target = at_target + product_of<C>(own, inverse, z_share);
             share = share + z_share;
         }
         target_gradient = static_cast<T>(number_of(at_target) * scale.unit);
@@ -603,9 +613,10 @@ struct probabilities_gradient_operation : probabilities_loss_operation<T> {
         // of a small difference is lost. At smaller p the plain form is the better one.
         const bool dominant =
             to_double(totals.exponentials.others) < to_double(totals.exponentials.own) && totals.one_winner();
-        const auto at_winner = z_share.high - z_share.high == 0 ? totals.sums[2] + wide_from<C>(z_share) -
-                                                                      totals.exponentials.others * totals.inverse * sum
-                                                                : wide_from<C>(z_share);
+        const auto at_winner = z_share.high - z_share.high == 0
+                                   ? totals.sums[2] + wide_from<C>(z_share) -
+                                         product_of<C>(totals.exponentials.others, totals.inverse, to_extended(sum))
+                                   : wide_from<C>(z_share);
         const auto of_sum = inverse * totals.inverse;
         const double lift = factor_lift<C>(leading(of_sum), leading(sum));
         const split<C> factor = factor_from<C>(of_sum * (sum * wide_from<C>(lift)));
@@ -641,7 +652,7 @@ inline namespace XSOFTMAX_TARGET {
 template <class Operations>
 using operation_of = std::remove_cvref_t<decltype(std::declval<const Operations&>()(std::size_t{}))>;
 
-/// Is one of an operation's coefficients a power of two that is mostly 1 (lift_coefficient)?
+/// Is one of the coefficients of an operation that takes guesses a power of two that is mostly 1 (lift_coefficient)?
 template <class Operation>
 inline constexpr bool has_lift = requires
 {
