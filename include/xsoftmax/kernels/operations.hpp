@@ -266,8 +266,8 @@ XSOFTMAX_ALWAYS_INLINE bool is_normal_split(double factor)
 }
 
 /// The power of two that a factor of exponentials, inverse·share, is multiplied by, and their products divided by. It lifts a
-/// small factor whose low part would not be normal. It lowers a large one: low parts of exponentials, which may be negative, times it would
-/// overflow before the products do.
+/// small factor whose low part would not be normal. It lowers a large one: low parts of exponentials, which may be negative,
+/// times it would overflow before the products do.
 template <class C>
 XSOFTMAX_ALWAYS_INLINE double factor_lift(double inverse, double share)
 {
