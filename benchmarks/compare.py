@@ -8,9 +8,10 @@ reference; not "bare exp", which is this library's exponential) took turns with 
 ratios at the same operation and shape is what the machine did, and is divided out (--raw: is not). A change counts if it
 exceeds --least (3 %), the noise at that place and the noise from run to run. The former is how far the median of the
 repetitions lies above the least, in both runs together, and how far the ratios of what has not changed there lie from
-their median, in the median (and, of one or two, how far those lie from all others). The latter is what nineteen in twenty of the other libraries' ratios keep within: where memory
-lies differs between runs and not between the repetitions of one, whose spread alone took one in eight of the other
-libraries' figures for changed. ~ marks changes of figures that are disturbed in either run: not to be trusted.
+their median, in the median (and, of one or two, how far those lie from all others). The latter is what nineteen in twenty of
+the other libraries' ratios keep within: where memory lies differs between runs and not between the repetitions of one, whose
+spread alone took one in eight of the other libraries' figures for changed. ~ marks changes of figures that are disturbed in
+either run: not to be trusted.
 """
 
 import argparse

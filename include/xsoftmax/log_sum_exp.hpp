@@ -3,7 +3,6 @@
 /// log_sum_exp, of one row or along an axis of a view.
 
 #include "detail/arguments.hpp"
-#include "detail/memory.hpp"
 #include "detail/rows.hpp"
 #include "detail/run.hpp"
 #include "options.hpp"

@@ -204,7 +204,7 @@ void run_composed_rows(const row_layout<2>& layout, rows_share share, const poin
                     const auto at = moved_by(first, innermost.strides, r + k);
                     keeps[k] = masks.compose(first_row + (r + k) * innermost.rows, at[0], row);
                     // A row of nothing but -inf would be done by itself.
-                    if (!keeps[k]) call<kernels::fill_entry<T>>(row, n, T(0));
+                    if (!keeps[k]) fill<T>(row, n, T(0));
                 }
                 const auto at = moved_by(first, innermost.strides, r);
                 call<kernels::rows_entry<Operation, T>>(
@@ -213,8 +213,7 @@ void run_composed_rows(const row_layout<2>& layout, rows_share share, const poin
                     kernels::rows_apart<T>{at[1], innermost.strides[1]}, count, n, temperature,
                     at[0] == at[1] ? count : all_rows);
                 for (std::size_t k = 0; k < count; ++k)
-                    if (!keeps[k])
-                        call<kernels::fill_entry<T>>(moved_by(first, innermost.strides, r + k)[1], n, nothing);
+                    if (!keeps[k]) fill<T>(moved_by(first, innermost.strides, r + k)[1], n, nothing);
             }
         },
         share);
@@ -242,7 +241,7 @@ void run_masked_batch(Executor& executor, std::size_t axis, const operand<const 
                 run_row(operation, std::span<const T>(row[0], kept), temperature);
                 // A row that is NaN is so to its end, however its mask is given.
                 const bool is_nan = !(row[1][0] == row[1][0]);
-                call<kernels::fill_entry<T>>(row[1] + kept, n - kept, is_nan ? kernels::not_a_number<T> : left_out);
+                fill<T>(row[1] + kept, n - kept, is_nan ? kernels::not_a_number<T> : left_out);
                 return;
             }
         }
@@ -250,7 +249,7 @@ void run_masked_batch(Executor& executor, std::size_t axis, const operand<const 
             run_row(operation, std::span<const T>(row[1], n), temperature);
             return;
         }
-        call<kernels::fill_entry<T>>(row[1], n, nothing);
+        fill<T>(row[1], n, nothing);
     };
     in_shares(executor, layout,
               [&](rows_share share) { for_each_row<true>(layout, data_of<T>(logits, output), run, share); });

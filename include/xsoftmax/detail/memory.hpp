@@ -1,7 +1,7 @@
 #pragma once
 
-/// A few elements of T, and filling them. std::vector and std::fill would do, but for their functions, which the linker keeps
-/// once for all units of a program, whatever instruction set each was compiled for.
+/// A few elements of T. std::vector would do, but for its functions, which the linker keeps once for all units of a program,
+/// whatever instruction set each was compiled for.
 
 #include "../kernels/target.hpp"
 
@@ -28,12 +28,6 @@ private:
     std::unique_ptr<T[]> data_;
     std::size_t size_;
 };
-
-template <class T>
-void fill(T* to, std::size_t size, T value)
-{
-    for (std::size_t i = 0; i < size; ++i) to[i] = value;
-}
 
 }  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

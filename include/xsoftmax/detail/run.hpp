@@ -23,6 +23,13 @@ XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, std::span<const T> log
     call<kernels::row_entry<Operation, T>>(operation, logits.data(), logits.size(), temperature);
 }
 
+/// All `size` elements become `value`.
+template <class T>
+void fill(T* to, std::size_t size, T value)
+{
+    call<kernels::fill_entry<T>>(to, size, value);
+}
+
 /// Rows whose operations are made together: those of the widest vectors, whose results are then taken together.
 inline constexpr std::size_t operations_at_once = 64;
 
