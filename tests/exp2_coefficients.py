@@ -1,14 +1,14 @@
 """Recomputes the polynomial coefficients, the tables and the constants of the exponential function.
 
-    2^(r/steps) ~= 1 + r*(c1 + r*(c2 + r*(c3 + ...)))   for |r| <= 1.002/2, the constant term being exactly 1
+    2^(r/steps) ~= 1 + c0 + r*(c1 + r*(c2 + r*(c3 + ...)))   for |r| <= 1.002/2
 
-The coefficients are minimax in the relative error. With 1 step they stand alone; with 8 or 16, they go with a table of
-2^(j/steps), rounded, and of what rounding took from each, as a part of it. Further constants are log2(e) and ln(2), each
-as an unevaluated sum of two doubles.
+The coefficients are minimax in the relative error. With 1 step they stand alone, and c0 is 0; with 8 or 16, they go with a
+table of 2^(j/steps), rounded, and of what rounding took from each, as a part of it: c0 is added to that, and halves the
+error. Further constants are log2(e) and ln(2), each as an unevaluated sum of two doubles.
 
 Method: Remez's exchange algorithm (1934) in decimal arithmetic of 60 digits. Rounding every coefficient of the result
-by itself would multiply the error, so they are rounded by successive refits: c1 is rounded, the others are fitted again
-with that c1, then c2 is rounded, and so on (the idea of Brisebarre & Chevillard, "Efficient polynomial L-infinity
+by itself would multiply the error, so they are rounded by successive refits: the first is rounded, the others are fitted
+again with it, then the second is rounded, and so on (the idea of Brisebarre & Chevillard, "Efficient polynomial L-infinity
 approximations", ARITH 2007). Last, c1, c2 and c3 may be moved by a unit in the last place, if that helps: for float,
 judged by the largest error of a simulated evaluation by Horner's rule with fused multiply-add; for double, by the
 largest relative error of the polynomial itself. These moves are recorded in FORMATS; --search finds them again.
@@ -50,14 +50,14 @@ class Format:
 
 FORMATS = (
     Format("float", 24, "f", 1, 6, (0, 0, 0)),
-    Format("float", 24, "f", 8, 3, (0, 0, 0)),
-    Format("float", 24, "f", 16, 3, (0, 0, 0)),
+    Format("float", 24, "f", 8, 3, (0, 1, -1)),
+    Format("float", 24, "f", 16, 3, (0, 0, 1)),
     Format("double", 53, "", 1, 11, (0, 0, 0)),
-    Format("double", 53, "", 16, 7, (0, 0, 0)),
+    Format("double", 53, "", 16, 6, (0, 0, 0)),
 )
 TABLE_STEPS = 16  # a table of fewer steps is a part of it
 
-Coefficients = tuple[Decimal, ...]  # c1, c2, ...
+Coefficients = tuple[Decimal, ...]  # c0, c1, c2, ...
 
 
 # Rounding
@@ -99,7 +99,7 @@ def horner(coefficients: Sequence[Decimal], x: Decimal) -> Decimal:
 
 
 def relative_error(coefficients: Coefficients, x: Decimal) -> Decimal:
-    return (1 + x * horner(coefficients, x)) / exp2(x) - 1
+    return (1 + horner(coefficients, x)) / exp2(x) - 1
 
 
 def alternating_error(coefficients: Coefficients, x: Decimal, odd: bool) -> Decimal:
@@ -117,7 +117,7 @@ def nearby_extremum(coefficients: Coefficients, x: Decimal, low: Decimal, high: 
 
     There p' - ln2*p is 0: Newton's method needs polynomials only.
     """
-    p = [Decimal(1), *coefficients]
+    p = [1 + coefficients[0], *coefficients[1:]]
     slope = [d - LN2 * c for d, c in zip([*derivative(p), Decimal(0)], p)]
     curvature = derivative(slope)
     for _ in range(8):
@@ -183,10 +183,10 @@ def fit(degree: int, steps: int, fixed: Coefficients) -> Coefficients:
     The free part of the polynomial is x^first * q(x). Divided by x^first, this is the approximation by q with the
     weight |x|^first / 2^x, so the error divided by x^first is what alternates: for odd `first`, the sign of x enters.
     """
-    first = len(fixed) + 1
+    first = len(fixed)
     odd = first % 2 == 1
-    count = degree - len(fixed) + 1  # of reference points: one more than of free coefficients
-    # Chebyshev nodes, but shifted, as a reference must not contain 0, where all polynomials agree.
+    count = degree - len(fixed) + 2  # of reference points: one more than of free coefficients
+    # Chebyshev nodes, but shifted, as a reference must not contain 0, where all polynomials of the same c0 agree.
     nodes = sorted(math.cos(math.pi * (i + 0.25) / count) for i in range(count))
     reference = [HALF_WIDTH / steps * Decimal(node) for node in nodes]
     for _ in range(50):
@@ -194,7 +194,7 @@ def fit(degree: int, steps: int, fixed: Coefficients) -> Coefficients:
         for i, x in enumerate(reference):
             sign = -1 if (i % 2 == 1) != (odd and x < 0) else 1
             powers = [x**k for k in range(first, degree + 1)]
-            known = 1 + x * horner(fixed, x)
+            known = 1 + horner(fixed, x)
             rows.append([*powers, sign * exp2(x), exp2(x) - known])
         *free, level = solve(rows)
         coefficients = (*fixed, *free)
@@ -207,11 +207,16 @@ def fit(degree: int, steps: int, fixed: Coefficients) -> Coefficients:
     raise ArithmeticError(f"Remez's algorithm does not converge: degree {degree}, {len(fixed)} coefficients fixed")
 
 
+def without_table(f: Format) -> Coefficients:
+    """The coefficients that are given: c0 where there is no table that it could be added to."""
+    return (Decimal(0),) if f.steps == 1 else ()
+
+
 def rounded_fit(f: Format, moves: tuple[int, ...]) -> Coefficients:
-    fixed: Coefficients = ()
-    while len(fixed) < f.degree:
+    fixed = without_table(f)
+    while len(fixed) <= f.degree:
         k = len(fixed)
-        move = moves[k] if k < len(moves) else 0
+        move = moves[k - 1] if 1 <= k <= len(moves) else 0
         fixed = (*fixed, round_coefficient(fit(f.degree, f.steps, fixed)[k], f.bits, move))
     return fixed
 
@@ -235,7 +240,7 @@ def arguments(f: Format) -> list[Fraction]:
 def simulated_error(coefficients: Sequence[Fraction], r: Fraction, bits: int) -> float:
     """|error| of Horner's rule with fused multiply-add, in units in the last place of the exact 2^r."""
     y = coefficients[-1]
-    for c in (*reversed(coefficients[:-1]), Fraction(1)):
+    for c in (*reversed(coefficients[1:-1]), 1 + coefficients[0]):
         y = round_to_bits(y * r + c, bits)
     ulps_per_unit = 2**bits if r < 0 else 2 ** (bits - 1)  # 2^r is in [1/2, 1) or in [1, 2)
     exact = exp2(Decimal(r.numerator) / r.denominator)
@@ -298,7 +303,7 @@ def literal(x: Decimal, suffix: str) -> str:
 
 def by_powers_of_r(f: Format) -> list[Decimal]:
     """The coefficients as the header has them: by powers of r rather than of r/steps, which is a power of two."""
-    return [c / f.steps**k for k, c in enumerate(rounded_fit(f, f.moves), 1)]
+    return [c / f.steps**k for k, c in enumerate(rounded_fit(f, f.moves))]
 
 
 def table(f: Format) -> list[tuple[Decimal, Decimal]]:
@@ -315,10 +320,10 @@ def print_table() -> None:
     for f in FORMATS:
         coefficients = rounded_fit(f, f.moves)
         print(f"{f.name}, {f.steps} steps, degree {f.degree}:")
-        for k, c in enumerate(by_powers_of_r(f), 1):
+        for k, c in enumerate(by_powers_of_r(f)):
             print(f"  c{k:<2} {literal(c, f.suffix)}")
         unit = Decimal(2) ** f.bits
-        unrounded = largest_relative_error(fit(f.degree, f.steps, ()), f.steps)
+        unrounded = largest_relative_error(fit(f.degree, f.steps, without_table(f)), f.steps)
         print(f"  relative error {largest_relative_error(coefficients, f.steps) * unit:.5f} * 2^-{f.bits}", end="")
         print(f" ({unrounded * unit:.5f} before rounding)")
         if f.steps == 1:
@@ -346,7 +351,9 @@ def check(header: Path) -> int:
         return 1
     expected = {name: literal(value, "") for name, value in constants().items()}
     for f in FORMATS:
-        for k, c in enumerate(by_powers_of_r(f), 1):
+        for k, c in enumerate(by_powers_of_r(f)):
+            if c == 0:
+                continue
             expected[f"{f.name}, {f.steps} steps, c{k}"] = literal(c, f.suffix)
         if f.steps == TABLE_STEPS:
             for j, (rounded, residual) in enumerate(table(f)):

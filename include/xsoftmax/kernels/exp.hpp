@@ -59,7 +59,7 @@ struct exp_constants<double> {
     static constexpr int ln2_high_bits = 40;
 };
 
-/// 2^(r/Steps) ≈ 1 + r·(c1 + r·(c2 + …)) for |r| ≤ 1/2.
+/// 2^(r/Steps) ≈ 1 + c0 + r·(c1 + r·(c2 + …)) for |r| ≤ 1/2. These begin with c1.
 template <class T, std::size_t Steps>
 inline constexpr T exp2_coefficients[1] = {};
 
@@ -67,18 +67,28 @@ template <>
 inline constexpr float exp2_coefficients<float, 1>[] = {0x1.62e43p-1f, 0x1.ebfbdcp-3f,  0x1.c6af7ap-5f,
                                                         0x1.3b2dep-7f, 0x1.5f09a4p-10f, 0x1.416d1cp-13f};
 template <>
-inline constexpr float exp2_coefficients<float, 8>[] = {0x1.62e432p-4f, 0x1.ec0c32p-9f, 0x1.c6910cp-14f};
+inline constexpr float exp2_coefficients<float, 8>[] = {0x1.62e43p-4f, 0x1.ec0f9ap-9f, 0x1.c6b3e4p-14f};
 template <>
-inline constexpr float exp2_coefficients<float, 16>[] = {0x1.62e43p-5f, 0x1.ebfff8p-11f, 0x1.c6acdcp-17f};
+inline constexpr float exp2_coefficients<float, 16>[] = {0x1.62e43p-5f, 0x1.ec00d2p-11f, 0x1.c6ad3cp-17f};
 template <>
 inline constexpr double exp2_coefficients<double, 1>[] = {
     0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,  0x1.3b2ab6fba0fa8p-7,
     0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13, 0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20,
     0x1.b526091047c74p-24, 0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
 template <>
-inline constexpr double exp2_coefficients<double, 16>[] = {
-    0x1.62e42fefa39efp-5,  0x1.ebfbdff82c58fp-11, 0x1.c6b08d70504bdp-17, 0x1.3b2ab6fb6287cp-23,
-    0x1.5d87f89c5bae8p-30, 0x1.4309f74657418p-37, 0x1.030d9933b2a89p-44};
+inline constexpr double exp2_coefficients<double, 16>[] = {0x1.62e42fefa39fdp-5,  0x1.ebfbdff82c53bp-11,
+                                                           0x1.c6b08d6e8b40ep-17, 0x1.3b2ab6feb829bp-23,
+                                                           0x1.5d89be77b8e83p-30, 0x1.4307d6db1ba9dp-37};
+
+/// c0, which halves a polynomial's error: with a table it costs nothing, as a part of what is added to 1 anyway.
+template <class T, std::size_t Steps>
+inline constexpr T exp2_constant = 0;
+template <>
+inline constexpr float exp2_constant<float, 8> = -0x1.3d7af4p-26f;
+template <>
+inline constexpr float exp2_constant<float, 16> = -0x1.3da452p-30f;
+template <>
+inline constexpr double exp2_constant<double, 16> = 0x1.3b629263229fep-63;
 
 /// 2^(j/16), rounded, and what rounding took from it, relative to the rounded.
 template <class T>
@@ -132,7 +142,7 @@ struct exp2_sixteenths<double> {
                                              -0x1.ff7128fd391fp-55};
 };
 
-/// Entry j stands for 2^(j/Steps). The powers are bit patterns from which j·2^(the place of the lowest exponent bit)/Steps
+/// Entry j stands for 2^(j/Steps), its residual for what both rounding and c0 add to 1. The powers are bit patterns from which j·2^(the place of the lowest exponent bit)/Steps
 /// has been taken: adding k, shifted to where its multiples of Steps meet the exponent, makes 2^(k/Steps) of entry
 /// k mod Steps.
 template <class T, std::size_t Steps>
@@ -149,7 +159,7 @@ struct exp2_table {
             const bits step = (bits(1) << exp_constants<T>::mantissa_bits) / Steps;
             table.powers[j] =
                 std::bit_cast<T>(static_cast<bits>(std::bit_cast<bits>(exp2_sixteenths<T>::powers[entry]) - j * step));
-            table.residuals[j] = exp2_sixteenths<T>::residuals[entry];
+            table.residuals[j] = exp2_sixteenths<T>::residuals[entry] + exp2_constant<T, Steps>;
         }
         return table;
     }
@@ -381,6 +391,21 @@ struct exponential_parts {
         return of(x, B(exponent_base<B>), scale);
     }
 
+    /// The same by the polynomial that is best, where the table's is 0.16 ULP off.
+    XSOFTMAX_ALWAYS_INLINE static exponential_parts precisely_of(B x, B offset, const scale_for<B>& scale)
+    {
+        using T = value_of<B>;
+        constexpr std::size_t steps = exp2_steps<B>;
+        exponential_parts result = of(x, offset, scale);
+        if constexpr (steps == 8) {
+            const B counted = rounded_multiply_add(x, B(scale.log2_e_over.high), offset);
+            const B r = reduced(x, offset - counted, scale) * B(T(1) / T(steps));
+            const B residual = look_up(exp2_table_of<T, steps>.residuals, counted) - B(exp2_constant<T, steps>);
+            result.fraction = multiply_add(exp2_slope<1>(r), r, residual);
+        }
+        return result;
+    }
+
     /// Their product; exactly 0 where negligible. NaN stays NaN: the fraction is one, whatever has become of its power.
     /// Negligible elements are selected rather than clamped: what xsimd::max does with a NaN differs between its versions.
     XSOFTMAX_ALWAYS_INLINE B product(mask_of<B> counts) const
@@ -491,7 +516,10 @@ public:
                 add_bits(look_up(exp2_table_of<T, exp2_steps<B>>.powers, counted), into_exponent(counted)));
     }
 
-    XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const { return first_sum(unrounded_exponential(B(x))); }
+    XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const
+    {
+        return first_sum(unrounded_exponential(B(x), exponential_parts<B>::precisely_of(B(x), offset_, scale_)));
+    }
 
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }
 
@@ -556,7 +584,8 @@ public:
     XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const
     {
         const B d = difference(B(x));
-        return first_sum(exponential_parts<B>::of(d, scale_).unrounded_product(not_below(d, cutoff_)));
+        return first_sum(exponential_parts<B>::precisely_of(d, B(exponent_base<B>), scale_)
+                             .unrounded_product(not_below(d, cutoff_)));
     }
 
     XSOFTMAX_ALWAYS_INLINE mask_of<B> is_maximum(B x) const { return x == maximum_; }

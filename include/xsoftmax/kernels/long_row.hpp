@@ -264,21 +264,23 @@ XSOFTMAX_ALWAYS_INLINE void write_results(T* output, std::size_t n, const Kept& 
         n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(output, result(kept(window), window)); });
 }
 
-/// Brings back to 1 what is above.
+/// What has more than half of the mass becomes exactly 1.
 template <class B, class T>
-XSOFTMAX_COLD void bound_by_one(T* row, std::size_t n)
+XSOFTMAX_COLD void give_winner_one(T* row, std::size_t n)
 {
     for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        window.store_to(row, not_above_one(window.load_from(row, value_of<B>(0))));
+        const B p = window.load_from(row, value_of<B>(0)), one(value_of<B>(1));
+        window.store_to(row, B(where(p > one / 2, one, p)));
     });
 }
 
 /// Completes the totals of a row with this maximum: what its trees have lost is given back, and where one element has more
 /// than half of the mass, what rounding took from its exponential, which would be an error of every other's share too. Where
-/// it has less, or all, it is left: equal logits get exactly 1/n, and one that is alone exactly 1.
+/// it has less it is left: equal logits get exactly 1/n.
 ///
 /// With `Asks`, it is asked first whether there is such an element, whose polynomial would be waited for; without, there is no
-/// branch. Returns whether the element may get more than 1, since the sum knows its exponential better than it was stored.
+/// branch. Returns whether the element's share rounds to 1 (give_winner_one): the sum knows its exponential better than it was
+/// stored.
 template <class B, bool Asks = true, class Maximum, class Exponentials>
 XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B> top, const Maximum& maximum,
                                  const largest_trees<B>& trees, const Exponentials& exponentials)
@@ -292,15 +294,14 @@ XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B>
     const auto own = static_cast<double>(first_lane(maximum.exponential(B(top))));
     const auto rest = to_double(maximum.precise_exponential(top) - wide_from<T>(own));
     if constexpr (Asks) {
-        if (own + own > sum && own < sum) totals.sums[0] = plus_rest(totals.sums[0], rest);
+        if (own + own > sum) totals.sums[0] = plus_rest(totals.sums[0], rest);
     }
     else {
         using doubles = xsimd::batch<double, arch_of<B>>;
         const auto is_most = kept_where<doubles>(doubles(own + own) > doubles(sum), doubles(rest));
-        const auto is_not_all = kept_where<doubles>(doubles(own) < doubles(sum), is_most);
-        totals.sums[0] = plus_rest(totals.sums[0], first_lane(is_not_all));
+        totals.sums[0] = plus_rest(totals.sums[0], first_lane(is_most));
     }
-    return own > to_double(totals.sums[0]);
+    return own >= sum || own > to_double(totals.sums[0]);
 }
 
 /// Σ exponentials but for the only one that is `own`. Each vector is added in the wider type: what a tree would lose of a few
@@ -371,9 +372,9 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
     sweep.template row<common>(n);
     auto totals = sweep.totals();
     const auto top = static_cast<C>(maximum.value());
-    [[maybe_unused]] bool exceeds_one = false;
+    [[maybe_unused]] bool winner_is_one = false;
     if constexpr (!Operation::counts_winners)
-        exceeds_one = mend<B>(totals, top, maximum, trees, sweep.exponentials());
+        winner_is_one = mend<B>(totals, top, maximum, trees, sweep.exponentials());
     else if constexpr (!knows_winners<Maximum, B>)
         split_off_winner<B, Operation::uses_exponentials>(totals, n, top, maximum, trees, sweep.exponentials(),
                                                           sweep.end());
@@ -398,8 +399,8 @@ XSOFTMAX_ALWAYS_INLINE void exponentials_and_results(Operation& operation, const
         };
         write_results<B, common>(output, n, kept, result);
         if constexpr (!Operation::counts_winners)
-            if (exceeds_one) [[unlikely]]
-                bound_by_one<B>(output, n);
+            if (winner_is_one) [[unlikely]]
+                give_winner_one<B>(output, n);
     }
     operation.complete();
 }

@@ -77,7 +77,7 @@ struct waiting_row {
     row_totals<T, 1> totals = {};  ///< where has_result_beside
     std::size_t own_element = 0;   ///< where has_own_element
     T own_result = 0;
-    bool exceeds_one = false;
+    bool winner_is_one = false;
 };
 
 /// Where exponentials wait, and how results are written: in the output, by plain stores.
@@ -145,9 +145,9 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
             writer.rest(result_at);
             if constexpr (has_result_beside<operation_type>)
                 if (before.is_there) finish_beside<Arch>(operations(r - 1), before.totals, maximum_before);
-            if (before.is_there && before.exceeds_one) [[unlikely]] {
+            if (before.is_there && before.winner_is_one) [[unlikely]] {
                 writer.flush();
-                bound_by_one<B>(before.output, n);
+                give_winner_one<B>(before.output, n);
             }
         };
         if (before.is_there) writer.begin(before.output, n, result_at);
@@ -189,7 +189,7 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
                 // In short rows a heavy element is so common that the answer would be mispredicted, and undo what has been
                 // begun of the next row.
                 before.row_coefficients = trees.are_used() ? row.finish(n) : row.template finish<false>(n);
-                before.exceeds_one = row.exceeds_one();
+                before.winner_is_one = row.winner_is_one();
                 if constexpr (has_own_element<operation_type>) {
                     before.own_element = operation.target;
                     before.own_result = operation.target_gradient;

@@ -944,36 +944,6 @@ XSOFTMAX_ALWAYS_INLINE B reduce_across_computed(const Rows& rows, Combine combin
     }
 }
 
-/// The smaller of x and 1; NaN where x is. (Which operand a NaN loses to differs between xsimd's versions.)
-template <class B>
-XSOFTMAX_ALWAYS_INLINE B not_above_one(B x)
-{
-    using arch [[maybe_unused]] = arch_of<B>;
-    const B one(value_of<B>(1));
-#if defined(__AVX512F__)
-    if constexpr (is_avx512<arch> && sizeof(value_of<B>) == 4)
-        return B(_mm512_min_ps(one, x));
-    else if constexpr (is_avx512<arch>)
-        return B(_mm512_min_pd(one, x));
-    else
-#endif
-#if defined(__AVX__)
-        if constexpr (is_avx<arch> && sizeof(value_of<B>) == 4)
-        return B(_mm256_min_ps(one, x));
-    else if constexpr (is_avx<arch>)
-        return B(_mm256_min_pd(one, x));
-    else
-#endif
-#if defined(__SSE2__)
-        if constexpr (is_sse<arch> && sizeof(value_of<B>) == 4)
-        return B(_mm_min_ps(one, x));
-    else if constexpr (is_sse<arch>)
-        return B(_mm_min_pd(one, x));
-    else
-#endif
-        return where(x > one, one, x);
-}
-
 /// The value of a lane for which a condition holds, of those in several batches; not defined where it holds for none.
 template <class B>
 class picked_lane {

@@ -95,7 +95,7 @@ public:
             }
         }
         else {
-            exceeds_one_ = mend<B, Asks>(totals_, top_, reference(), trees_, sweep_.exponentials());
+            winner_is_one_ = mend<B, Asks>(totals_, top_, reference(), trees_, sweep_.exponentials());
             return operation_.template finish<T>(totals_, reference());
         }
     }
@@ -103,8 +103,8 @@ public:
     /// After finish(): what finish_beside() wants.
     XSOFTMAX_ALWAYS_INLINE const row_totals<T, 1>& totals() const { return totals_; }
 
-    /// After finish(): may a result be above 1?
-    XSOFTMAX_ALWAYS_INLINE bool exceeds_one() const { return exceeds_one_; }
+    /// After finish(): is a result to be 1?
+    XSOFTMAX_ALWAYS_INLINE bool winner_is_one() const { return winner_is_one_; }
 
     template <class Window>
     XSOFTMAX_ALWAYS_INLINE B kept(Window window) const
@@ -126,7 +126,7 @@ private:
     const largest_trees<B>& trees_;
     sweep_type sweep_;
     row_totals<T, 1> totals_;
-    bool exceeds_one_ = false;
+    bool winner_is_one_ = false;
 };
 
 /// The operation's result beside its output, after guessed_row's finish(): its logarithm is a chain of 100 cycles that the
@@ -198,8 +198,8 @@ XSOFTMAX_ALWAYS_INLINE void two_sweeps(Operation& operation, const T* logits, st
         if (!row.keeps_digits(row_coefficients)) [[unlikely]]
             return three_pass<Arch>(operation, logits, n, temperature);
         write(row, row_coefficients);
-        if (row.exceeds_one()) [[unlikely]]
-            bound_by_one<B>(operation.output, n);
+        if (row.winner_is_one()) [[unlikely]]
+            give_winner_one<B>(operation.output, n);
     }
     if constexpr (has_result_beside<Operation>) finish_beside<Arch>(operation, row.totals(), row.maximum());
     operation.complete();
