@@ -2,9 +2,10 @@
 
     2^(r/steps) ~= 1 + c0 + r*(c1 + r*(c2 + r*(c3 + ...)))   for |r| <= 1.002/2
 
-The coefficients are minimax in the relative error. With 1 step they stand alone, and c0 is 0; with 8 or 16, they go with a
-table of 2^(j/steps), rounded, and of what rounding took from each, as a part of it: c0 is added to that, and halves the
-error. Further constants are log2(e) and ln(2), each as an unevaluated sum of two doubles.
+The coefficients are minimax in the relative error. With 1 step they stand alone; with 8 or 16, they go with a table of
+2^(j/steps), rounded, and of what rounding took from each, as a part of it. To the latter c0 can be added, so that it costs
+nothing; it is 0 but with 8 steps, where it takes a quarter of the error. Further constants are log2(e) and ln(2), each as
+an unevaluated sum of two doubles.
 
 Method: Remez's exchange algorithm (1934) in decimal arithmetic of 60 digits. Rounding every coefficient of the result
 by itself would multiply the error, so they are rounded by successive refits: the first is rounded, the others are fitted
@@ -45,15 +46,16 @@ class Format:
     suffix: str  # of C++ literals
     steps: int  # of the table to an octave
     degree: int
+    has_constant: bool  # c0, or is it 0?
     moves: tuple[int, ...]  # of c1, c2, c3, in units in the last place, as --search finds them
 
 
 FORMATS = (
-    Format("float", 24, "f", 1, 6, (0, 0, 0)),
-    Format("float", 24, "f", 8, 3, (0, 1, -1)),
-    Format("float", 24, "f", 16, 3, (0, 0, 1)),
-    Format("double", 53, "", 1, 11, (0, 0, 0)),
-    Format("double", 53, "", 16, 6, (0, 0, 0)),
+    Format("float", 24, "f", 1, 6, False, (0, 0, 0)),
+    Format("float", 24, "f", 8, 3, True, (0, 1, -1)),
+    Format("float", 24, "f", 16, 3, False, (0, 0, 0)),
+    Format("double", 53, "", 1, 11, False, (0, 0, 0)),
+    Format("double", 53, "", 16, 7, False, (0, 0, -1)),
 )
 TABLE_STEPS = 16  # a table of fewer steps is a part of it
 
@@ -207,13 +209,13 @@ def fit(degree: int, steps: int, fixed: Coefficients) -> Coefficients:
     raise ArithmeticError(f"Remez's algorithm does not converge: degree {degree}, {len(fixed)} coefficients fixed")
 
 
-def without_table(f: Format) -> Coefficients:
-    """The coefficients that are given: c0 where there is no table that it could be added to."""
-    return (Decimal(0),) if f.steps == 1 else ()
+def given(f: Format) -> Coefficients:
+    """The coefficients that are not fitted."""
+    return () if f.has_constant else (Decimal(0),)
 
 
 def rounded_fit(f: Format, moves: tuple[int, ...]) -> Coefficients:
-    fixed = without_table(f)
+    fixed = given(f)
     while len(fixed) <= f.degree:
         k = len(fixed)
         move = moves[k - 1] if 1 <= k <= len(moves) else 0
@@ -323,7 +325,7 @@ def print_table() -> None:
         for k, c in enumerate(by_powers_of_r(f)):
             print(f"  c{k:<2} {literal(c, f.suffix)}")
         unit = Decimal(2) ** f.bits
-        unrounded = largest_relative_error(fit(f.degree, f.steps, without_table(f)), f.steps)
+        unrounded = largest_relative_error(fit(f.degree, f.steps, given(f)), f.steps)
         print(f"  relative error {largest_relative_error(coefficients, f.steps) * unit:.5f} * 2^-{f.bits}", end="")
         print(f" ({unrounded * unit:.5f} before rounding)")
         if f.steps == 1:

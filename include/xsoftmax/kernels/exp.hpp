@@ -69,26 +69,23 @@ inline constexpr float exp2_coefficients<float, 1>[] = {0x1.62e43p-1f, 0x1.ebfbd
 template <>
 inline constexpr float exp2_coefficients<float, 8>[] = {0x1.62e43p-4f, 0x1.ec0f9ap-9f, 0x1.c6b3e4p-14f};
 template <>
-inline constexpr float exp2_coefficients<float, 16>[] = {0x1.62e43p-5f, 0x1.ec00d2p-11f, 0x1.c6ad3cp-17f};
+inline constexpr float exp2_coefficients<float, 16>[] = {0x1.62e43p-5f, 0x1.ebfff8p-11f, 0x1.c6acdcp-17f};
 template <>
 inline constexpr double exp2_coefficients<double, 1>[] = {
     0x1.62e42fefa39efp-1,  0x1.ebfbdff82c59dp-3,  0x1.c6b08d704a0d6p-5,  0x1.3b2ab6fba0fa8p-7,
     0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13, 0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20,
     0x1.b526091047c74p-24, 0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
 template <>
-inline constexpr double exp2_coefficients<double, 16>[] = {0x1.62e42fefa39fdp-5,  0x1.ebfbdff82c53bp-11,
-                                                           0x1.c6b08d6e8b40ep-17, 0x1.3b2ab6feb829bp-23,
-                                                           0x1.5d89be77b8e83p-30, 0x1.4307d6db1ba9dp-37};
+inline constexpr double exp2_coefficients<double, 16>[] = {
+    0x1.62e42fefa39efp-5,  0x1.ebfbdff82c58fp-11, 0x1.c6b08d70504bcp-17, 0x1.3b2ab6fb628bp-23,
+    0x1.5d87f89c71345p-30, 0x1.4309f742d6c57p-37, 0x1.030d8b69a92bdp-44};
 
-/// c0, which halves a polynomial's error: with a table it costs nothing, as a part of what is added to 1 anyway.
+/// c0: with a table it costs nothing, as a part of what is added to 1 anyway. With eighths it takes a quarter of the
+/// polynomial's error, with sixteenths there is nothing to take.
 template <class T, std::size_t Steps>
 inline constexpr T exp2_constant = 0;
 template <>
 inline constexpr float exp2_constant<float, 8> = -0x1.3d7af4p-26f;
-template <>
-inline constexpr float exp2_constant<float, 16> = -0x1.3da452p-30f;
-template <>
-inline constexpr double exp2_constant<double, 16> = 0x1.3b629263229fep-63;
 
 /// 2^(j/16), rounded, and what rounding took from it, relative to the rounded.
 template <class T>
@@ -142,9 +139,9 @@ struct exp2_sixteenths<double> {
                                              -0x1.ff7128fd391fp-55};
 };
 
-/// Entry j stands for 2^(j/Steps), its residual for what both rounding and c0 add to 1. The powers are bit patterns from which j·2^(the place of the lowest exponent bit)/Steps
-/// has been taken: adding k, shifted to where its multiples of Steps meet the exponent, makes 2^(k/Steps) of entry
-/// k mod Steps.
+/// Entry j stands for 2^(j/Steps), its residual for what rounding took from 1, and for c0. The powers are bit patterns from
+/// which j·2^(the place of the lowest exponent bit)/Steps has been taken: adding k, shifted to where its multiples of Steps
+/// meet the exponent, makes 2^(k/Steps) of entry k mod Steps.
 template <class T, std::size_t Steps>
 struct exp2_table {
     alignas(64) T powers[Steps];
