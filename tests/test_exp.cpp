@@ -199,9 +199,9 @@ TEMPLATE_TEST_CASE("the maximum's exponential does not depend on the way it is c
         const long double precise = static_cast<long double>(precise_parts.high) + precise_parts.low;
         CHECK(oracle::ulp_error(precise, own) <= bound<T>);
         // What it lacks is a power of two.
-        constexpr long double ln_2 = std::numbers::ln2_v<long double>, epsilon = std::numeric_limits<T>::epsilon();
-        const long double power = std::log2(precise) - maximum / static_cast<long double>(temperature) / ln_2;
-        CHECK(std::abs(power - std::rint(power)) * ln_2 <= precise_bound<T> * epsilon);
+        constexpr long double log_of_2 = std::numbers::ln2_v<long double>, epsilon = std::numeric_limits<T>::epsilon();
+        const long double power = std::log2(precise) - maximum / static_cast<long double>(temperature) / log_of_2;
+        CHECK(std::abs(power - std::rint(power)) * log_of_2 <= precise_bound<T> * epsilon);
         CHECK(near.rough_exponential(maximum) > own / T(1.5));
         CHECK(near.rough_exponential(maximum) < own * T(1.5));
         // Relative to a far maximum it is 1 itself.
