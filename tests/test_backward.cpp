@@ -181,7 +181,13 @@ TEMPLATE_TEST_CASE("backward passes of rows in bulk are bit for bit those of eac
                     xsoftmax::softmax(x, std::span(&p[r * stride], n));
                     xsoftmax::log_softmax(x, std::span(&y[r * stride], n));
                 }
-                // No probabilities; a NaN in either; products that are denormal; differences that are infinite.
+                // No probabilities and no logarithms of any; a NaN in either; products that are denormal; differences, or sums,
+                // that are infinite.
+                y[salt % rows * stride] = y[salt % rows * stride + n - 1] = T(-0.1);
+                y[salt * 13 % rows * stride + n / 2] = T(5);
+                y[salt * 3 % rows * stride + n / 2] = nan;
+                for (std::size_t i = 0; i < n; ++i)
+                    g[salt * 17 % rows * stride + i] *= std::numeric_limits<T>::max() / 8;
                 p[salt % rows * stride] = p[salt % rows * stride + n - 1] = T(0.75);
                 p[salt * 3 % rows * stride + n / 2] = nan;
                 g[salt * 5 % rows * stride + n - 1] = nan;

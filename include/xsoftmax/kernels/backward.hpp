@@ -213,56 +213,117 @@ XSOFTMAX_ALWAYS_INLINE bool has_room(double x, double factor)
     return x < most / factor && x > -most / factor;
 }
 
+/// The same of all lanes.
+template <class T, class D>
+XSOFTMAX_ALWAYS_INLINE bool have_room(D x, double factor)
+{
+    const D most(static_cast<double>(largest<T>) / 4 / factor);
+    return all_true<D>(x < most) && all_true<D>(x > -most);
+}
+
+/// log p of a dominant element is above least_dominant<T>; what is above largest_log_probability is none, even if rounded.
+template <class T>
+inline constexpr T least_dominant = static_cast<T>(-ln_2.high);
+inline constexpr double largest_log_probability = 0x1p-10;
+
+/// log_softmax's gradient at a dominant element with log-probability y, as (−Σ g elsewhere − (exp(y) − 1)·Σ g)/T. Of a row, or
+/// of those in the lanes of batches. exp(y) − 1 is y·(1 + y/2·(1 + y/3·(…))), Taylor's series.
+template <class T, class D>
+XSOFTMAX_ALWAYS_INLINE D gradient_at_dominant(D y, D elsewhere, D all, double temperature)
+{
+    constexpr int terms = sizeof(T) == 4 ? 12 : 18;
+    const D one(1.0);
+    D series = one;
+    XSOFTMAX_UNROLL
+    for (int k = terms; k > 1; --k) series = rounded_multiply_add(series, rounded(D(y * D(1.0 / k))), one);
+    const D lacking = rounded(D(series * -y));
+    return rounded_multiply_add(lacking, all, D(-elsewhere)) / D(temperature);
+}
+
+/// (g − exp(y)·Σ g)/T for every element, with T·lift in [1/2, 1) for T < 1.
+template <class B>
+class log_softmax_backward_writer {
+    using T = value_of<B>;
+
+public:
+    XSOFTMAX_ALWAYS_INLINE log_softmax_backward_writer(double temperature, double lift)
+        : scale_(scale_for<B>::make(1, 1)),
+          reference_(T(0), scale_),
+          lift_(static_cast<T>(lift)),
+          over_temperature_(in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift))))
+    {
+    }
+    log_softmax_backward_writer(const log_softmax_backward_writer&) = delete;
+    log_softmax_backward_writer& operator=(const log_softmax_backward_writer&) = delete;
+
+    /// What a row's Σ g is multiplied by for it, since exponentials are as they are stored.
+    XSOFTMAX_ALWAYS_INLINE static double factor_of_total(double lift)
+    {
+        return -lift / static_cast<double>(exp_constants<T>::stored_factor);
+    }
+
+    /// At T = 1.
+    XSOFTMAX_ALWAYS_INLINE B undivided(B y, B g, B total) const
+    {
+        return multiply_add(reference_.exponential(y), total, g);
+    }
+
+    XSOFTMAX_ALWAYS_INLINE B operator()(B y, B g, B total) const
+    {
+        return by_reciprocal::divide(multiply_add(reference_.exponential(y), total, B(g * lift_)), over_temperature_);
+    }
+
+private:
+    const scale_for<B> scale_;
+    const near_maximum<B> reference_;
+    B lift_;
+    coefficients<B, 2> over_temperature_;
+};
+
 /// gradient = (g − exp(y)·Σ g)/T, for log-probabilities y and the gradient g by them.
 ///
-/// At a dominant element as (−Σ g elsewhere − (exp(y) − 1)·Σ g)/T.
+/// At a dominant element by gradient_at_dominant.
 template <class Arch, class T>
 XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, const T* upstream, T* gradient,
                                                 std::size_t n, double temperature)
 {
     using B = xsimd::batch<T, Arch>;
-    constexpr T minus_ln_2 = static_cast<T>(-ln_2.high);
-    B most(-infinity<T>);
+    using doubles = xsimd::batch<double, Arch>;
+    const B least(least_dominant<T>);
+    auto any_above = least > least;
     double all = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        most = maximum(most, window.load_from(log_probabilities, -infinity<T>));
+        any_above = any_above | (window.load_from(log_probabilities, -infinity<T>) > least);
         return window.load_from(upstream, T(0));
     });
     std::size_t dominant = n;
     double at_dominant = 0;
-    if (horizontal_maximum(most) > minus_ln_2) {
-        dominant = only_element_above<B>(log_probabilities, n, minus_ln_2);
+    if (any_true<B>(any_above)) {
+        dominant = only_element_above<B>(log_probabilities, n, least_dominant<T>);
+        if (dominant != n && log_probabilities[dominant] > static_cast<T>(largest_log_probability)) dominant = n;
         if (dominant != n) {
-            const double others = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            const double elsewhere = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
                 const B y = window.load_from(log_probabilities, -infinity<T>);
-                return zero_where(y > B(minus_ln_2), B(window.load_from(upstream, T(0))));
+                return zero_where(y > least, B(window.load_from(upstream, T(0))));
             });
-            all = others + static_cast<double>(upstream[dominant]);
-            const double lacking = -::expm1(static_cast<double>(log_probabilities[dominant]));
-            at_dominant = (lacking * all - others) / temperature;
+            all = elsewhere + static_cast<double>(upstream[dominant]);
+            at_dominant = first_lane(gradient_at_dominant<T>(doubles(static_cast<double>(log_probabilities[dominant])),
+                                                             doubles(elsewhere), doubles(all), temperature));
         }
     }
 
-    const auto unit = scale_for<B>::make(1, 1);
-    const near_maximum<B> reference(T(0), unit);
     // Where the second term keeps its digits anyway, a lift might only make both terms infinite, and their difference NaN.
     const double lift = has_room<T>(all, lift_of(temperature)) ? lift_of(temperature) : 1;
-    const B lifted(static_cast<T>(lift));
-    const B total(static_cast<T>(all * lift / static_cast<double>(exp_constants<T>::stored_factor)));
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
-    const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
+    const log_softmax_backward_writer<B> result(temperature, lift);
+    const B total(static_cast<T>(all * result.factor_of_total(lift)));
+    const auto write = [&](auto of) XSOFTMAX_INLINE_LAMBDA {
         write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            const B y = window.load_from(log_probabilities, -infinity<T>);
-            const B g = window.load_from(upstream, T(0));
-            return result(B(reference.exponential(y) * total), g);
+            return of(B(window.load_from(log_probabilities, -infinity<T>)), B(window.load_from(upstream, T(0))));
         });
     };
     if (temperature == 1)
-        write([](B term, B g) XSOFTMAX_INLINE_LAMBDA { return B(g - term); });
-    else if (lift == 1)
-        write([&](B term, B g) XSOFTMAX_INLINE_LAMBDA { return by_reciprocal::divide(B(g - term), over_temperature); });
+        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result.undivided(y, g, total); });
     else
-        write([&](B term, B g)
-                  XSOFTMAX_INLINE_LAMBDA { return by_reciprocal::divide(B(g * lifted - term), over_temperature); });
+        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result(y, g, total); });
     if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }
 

@@ -131,39 +131,39 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
                                                           Window window, double temperature)
 {
     using T = value_of<B>;
-    constexpr T minus_ln_2 = static_cast<T>(-ln_2.high);
-    const sums_of_lanes<B, 1> row(at, n, window, minus_ln_2,
+    using doubles = xsimd::batch<double, arch_of<B>>;
+    const sums_of_lanes<B, 1> row(at, n, window, least_dominant<T>,
                                   [](B, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA { terms[0] = g; });
     // What is written where a lane's only element above −log 2 is. Nothing is above infinity.
     alignas(B) T total[B::size], fixed[B::size], fixed_above[B::size];
-    double sums[B::size], lift = lift_of(temperature);
+    alignas(B) double sums[B::size], log_p[B::size], at_log_p[B::size];
+    double lift = lift_of(temperature);
     for (std::size_t k = 0; k < B::size; ++k) {
-        const bool dominated = row.count[k] == T(1);
+        const bool dominated = row.count[k] == T(1) && row.forward[k] <= static_cast<T>(largest_log_probability);
         double all = row.others[0][k] + static_cast<double>(row.upstream[k]);
         if (row.count[k] > T(1)) [[unlikely]] {
             all = 0;
             for (std::size_t i = 0; i < n; ++i) all += static_cast<double>(at.upstream_at(i)[window.at + k]);
         }
-        const double lacking = dominated ? -::expm1(static_cast<double>(row.forward[k])) : 0;
         sums[k] = all;
-        fixed[k] = static_cast<T>((lacking * all - row.others[0][k]) / temperature);
-        fixed_above[k] = dominated ? minus_ln_2 : infinity<T>;
+        log_p[k] = dominated ? static_cast<double>(row.forward[k]) : 0;
+        fixed_above[k] = dominated ? least_dominant<T> : infinity<T>;
     }
+    for (std::size_t k = 0; k < B::size; k += doubles::size)
+        store_whole(at_log_p + k,
+                    gradient_at_dominant<T>(load_whole<doubles>(log_p + k), load_whole<doubles>(row.others[0] + k),
+                                            load_whole<doubles>(sums + k), temperature));
+    for (std::size_t k = 0; k < B::size; ++k) fixed[k] = static_cast<T>(at_log_p[k]);
     for (std::size_t k = 0; k < B::size; ++k)
         if (!has_room<T>(sums[k], lift)) lift = 1;
-    for (std::size_t k = 0; k < B::size; ++k)
-        total[k] = static_cast<T>(sums[k] * lift / static_cast<double>(exp_constants<T>::stored_factor));
-    const auto unit = scale_for<B>::make(1, 1);
-    const near_maximum<B> reference(T(0), unit);
+    const log_softmax_backward_writer<B> result(temperature, lift);
+    for (std::size_t k = 0; k < B::size; ++k) total[k] = static_cast<T>(sums[k] * result.factor_of_total(lift));
     const B all = B::load_aligned(total), at_dominant = B::load_aligned(fixed);
     const B dominant_above = B::load_aligned(fixed_above);
-    const B lifted(static_cast<T>(lift));
-    const auto over_temperature = in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift)));
     for (std::size_t i = 0; i < n; ++i) {
         const B y = window.load_from(at.forward_at(i), -infinity<T>);
         const B g = window.load_from(at.upstream_at(i), T(0));
-        const B plain = by_reciprocal::divide(B(g * lifted - reference.exponential(y) * all), over_temperature);
-        window.store_to(at.gradient_at(i), where(y > dominant_above, at_dominant, plain));
+        window.store_to(at.gradient_at(i), where(y > dominant_above, at_dominant, result(y, g, all)));
     }
 }
 

@@ -269,8 +269,8 @@ template <class B, class T>
 XSOFTMAX_COLD void give_winner_one(T* row, std::size_t n)
 {
     for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        const B p = window.load_from(row, value_of<B>(0)), one(value_of<B>(1));
-        window.store_to(row, B(where(p > one / 2, one, p)));
+        const B p = window.load_from(row, value_of<B>(0));
+        window.store_to(row, where(p > B(value_of<B>(0.5)), B(value_of<B>(1)), p));
     });
 }
 

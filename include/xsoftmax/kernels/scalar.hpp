@@ -78,6 +78,12 @@ public:
 
     bool lane[size];
 
+    XSOFTMAX_ALWAYS_INLINE friend batch_bool operator|(const batch_bool& a, const batch_bool& b)
+    {
+        batch_bool result;
+        for (std::size_t k = 0; k < size; ++k) result.lane[k] = a.lane[k] || b.lane[k];
+        return result;
+    }
     XSOFTMAX_ALWAYS_INLINE batch_bool operator!() const
     {
         batch_bool result;
