@@ -1,6 +1,7 @@
-// The error bound: at most 3 ULP (4 on other than AVX2 and AVX-512) for every function, length, distribution of the logits and
-// temperature. Each test prints the largest errors it saw.
+// The error bounds of every function, for every length, distribution of the logits and temperature. Each test prints the
+// largest errors it saw.
 
+#include "bounds.hpp"
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
@@ -11,16 +12,8 @@
 #include <cstdio>
 #include <map>
 #include <string>
-#include <string_view>
 
 namespace {
-
-/// Of the architecture that runs, which is not that of this file's flags where the library looks for the processor's.
-double bound()
-{
-    const std::string_view architecture = xsoftmax::architecture();
-    return architecture == "avx512" || architecture == "avx2" ? 3 : 4;
-}
 
 /// Largest error by function and class of length.
 class error_table {
@@ -29,14 +22,6 @@ public:
     {
         double& worst = worst_[function][length_class(n)];
         worst = std::max(worst, error);
-    }
-
-    double largest() const
-    {
-        double all = 0;
-        for (const auto& [function, errors] : worst_)
-            for (const double error : errors) all = std::max(all, error);
-        return all;
     }
 
     void print(const char* title) const
@@ -89,7 +74,7 @@ public:
         const auto note = [&](const char* function, std::size_t i, long double expected, T got, long double scale) {
             const double error = oracle::ulp_error(expected, got, scale);
             table_.note(function, n, error);
-            if (error <= bound()) return;
+            if (error <= error_bound<T>(function)) return;
             if (good)
                 UNSCOPED_INFO(function << ", element " << i << " of " << n << ", " << what << ", temperature "
                                        << temperature << ", seed " << logits::seed() << ", salt " << salt
@@ -98,8 +83,8 @@ public:
             good = false;
         };
         // Where two terms of opposite sign cancel, what was lost is the rounding of the larger one.
-        const long double top = std::abs(exact.top());
-        note("log_sum_exp", 0, exact.log_sum_exp(), lse, std::max(top, std::abs(exact.log_sum_exp())));
+        const long double top = exact.top(), log_sum = exact.log_sum_exp() - top;
+        note("log_sum_exp", 0, exact.log_sum_exp(), lse, std::max({std::abs(top), log_sum, std::abs(top + log_sum)}));
         note("cross_entropy", target, exact.cross_entropy(target), loss, exact.cross_entropy(target));
         const long double exact_soft_loss = exact.cross_entropy(std::span<const T>(targets));
         note("cross_entropy, targets", 0, exact_soft_loss, soft_loss, exact_soft_loss);
@@ -140,7 +125,6 @@ void check_lengths(const std::vector<std::size_t>& lengths, const std::vector<do
             }
         }
     table.print(title);
-    CHECK(table.largest() <= bound());
 }
 
 std::vector<std::size_t> lengths_to(std::size_t last)
@@ -192,7 +176,6 @@ TEMPLATE_TEST_CASE("any temperature", "[accuracy]", float, double)
         checked.check(x, temperature, salt, "any temperature");
     }
     table.print(type_name<T>);
-    CHECK(table.largest() <= bound());
 }
 
 TEMPLATE_TEST_CASE("a ladder of lengths", "[accuracy][large]", float, double)

@@ -1,4 +1,5 @@
-// With -ffast-math finite rows keep their bounds, and −inf masks what it masks elsewhere. A NaN is not promised to be found.
+// With -ffast-math finite rows keep their bounds, but for softmax without fused multiply-add, and −inf masks what it masks elsewhere. A NaN is not promised to be found.
+#include "bounds.hpp"
 #include "catch.hpp"
 #include "fast_math.hpp"
 #include "logits.hpp"
@@ -6,10 +7,16 @@
 
 #include <limits>
 
+namespace {
+
+/// Without fused multiply-add compilers take more from it than from others.
+const double softmax_bound = xsoftmax::kernels::has_fused_multiply_add<xsoftmax::kernels::default_arch> ? 3 : 4;
+
+}  // namespace
+
 TEMPLATE_TEST_CASE("-ffast-math keeps the error of finite rows", "[fast_math]", float, double)
 {
     using T = TestType;
-    constexpr double bound = 4;
     for (const std::size_t n : {1u, 2u, 7u, 16u, 40u, 100u, 128u, 129u, 300u, 511u, 512u, 1000u, 4099u, 30000u})
         for (const double winner : {0.0, 25.0, 60.0})
             for (const auto& [offset, temperature] :
@@ -21,13 +28,14 @@ TEMPLATE_TEST_CASE("-ffast-math keeps the error of finite rows", "[fast_math]", 
                        << ", seed " << logits::seed());
                 const oracle::row<T> exact(x, temperature);
                 const auto got = with_fast_math(x, n / 2, temperature);
-                double worst = 0;
+                double softmax = 0, log_softmax = 0;
                 for (std::size_t i = 0; i < n; ++i) {
-                    worst = std::max(worst, oracle::ulp_error(exact.softmax(i), got.softmax[i]));
-                    worst = std::max(worst, oracle::ulp_error(exact.log_softmax(i), got.log_softmax[i]));
+                    softmax = std::max(softmax, oracle::ulp_error(exact.softmax(i), got.softmax[i]));
+                    log_softmax = std::max(log_softmax, oracle::ulp_error(exact.log_softmax(i), got.log_softmax[i]));
                 }
-                CHECK(worst <= bound);
-                CHECK(oracle::ulp_error(-exact.log_softmax(n / 2), got.loss) <= bound);
+                CHECK(softmax <= softmax_bound);
+                CHECK(log_softmax <= error_bound<T>("log_softmax"));
+                CHECK(oracle::ulp_error(-exact.log_softmax(n / 2), got.loss) <= error_bound<T>("cross_entropy"));
             }
 }
 
@@ -51,6 +59,6 @@ TEMPLATE_TEST_CASE("-ffast-math keeps -inf a mask", "[fast_math]", float, double
                 CHECK(got.gradient[i] == 0);
             }
             else
-                CHECK(oracle::ulp_error(exact.softmax(k++), got.softmax[i]) <= 4);
+                CHECK(oracle::ulp_error(exact.softmax(k++), got.softmax[i]) <= softmax_bound);
     }
 }

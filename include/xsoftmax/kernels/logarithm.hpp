@@ -22,7 +22,8 @@ struct nearest_power_of_two {
         constexpr int mantissa_bits = 52;
         const B octaves = shift_bits_right<mantissa_bits>(subtract_bits(u, B(0x1.6a09e667f3bcdp-1)));
         const B integer_in_low_bits(0x1p52);
-        return {add_bits(octaves, integer_in_low_bits) - integer_in_low_bits,
+        // Clang's -ffast-math would take the product of both terms with ln 2.
+        return {rounded(B(add_bits(octaves, integer_in_low_bits) - integer_in_low_bits)),
                 subtract_bits(B(1.0), shift_bits_left<mantissa_bits>(octaves))};
     }
 };

@@ -287,7 +287,7 @@ XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B>
 {
     using T = value_of<B>;
     const double sum = leading(totals.sums[0]);
-    totals.sums[0] = totals.sums[0] + trees.lost(sum, exponentials);
+    totals.sums[0] = totals.sums[0] + trees.lost(sum, heavy_share_of_divisor, exponentials);
     if constexpr (Asks)
         if (static_cast<double>(maximum.rough_exponential(top)) * 1.5 <= sum / 2) [[likely]]
             return false;
@@ -344,7 +344,8 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> split_off_winner(row_totals<value_of<B>, 1>& 
         sum = sum_of_others<B>(n, exponentials, end, stored);
     else {
         // Heavy is what is a share of the others.
-        if (IsDivisor || is_small) lost = trees.lost(is_small ? others : all, exponentials);
+        constexpr double share = IsDivisor ? heavy_share_of_divisor : heavy_share_of_logarithm;
+        if (IsDivisor || is_small) lost = trees.lost(is_small ? others : all, share, exponentials);
         if (is_small) sum = sum + lost;
         sum = sum - wide_from<T>(own);
     }

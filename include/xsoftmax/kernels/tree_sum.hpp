@@ -36,8 +36,10 @@ XSOFTMAX_ALWAYS_INLINE two_parts<B> tree_sum_and_rest(const B (&terms)[Rows])
     }
 }
 
-/// The share of a row's sum from which on the roundings of a block's tree count: an eighth of it in one lane.
-inline constexpr double heavy_share = 0.125;
+/// The share of a row's sum from which on the roundings of a block's tree count, in one lane: where elements are divided by the
+/// sum, and where its logarithm is taken, of which three roundings of less than half of it are at most 3/4 of an ULP.
+inline constexpr double heavy_share_of_divisor = 0.125;
+inline constexpr double heavy_share_of_logarithm = 0.5;
 
 /// Rows of fewer blocks go without trees and add every vector in the wider type: what trees have lost of a heavy element is
 /// looked for at the end of the row, and waited for. A row of 512 floats takes 10 % less so where it has one, 8 % more where it
@@ -72,9 +74,9 @@ public:
         maximum(B(B::load_aligned(run)), tree).store_aligned(run);
     }
 
-    /// What trees have lost that are a heavy share of the row's sum: 8 of them at most.
+    /// What trees have lost that are a heavy share of the row's sum: few, since there are not more than shares.
     template <class Exponentials>
-    XSOFTMAX_ALWAYS_INLINE wide<T> lost(double sum, const Exponentials& exponentials) const
+    XSOFTMAX_ALWAYS_INLINE wide<T> lost(double sum, double heavy_share, const Exponentials& exponentials) const
     {
         if (!are_used()) return wide_from<T>(0.0);
         const std::size_t runs = (blocks_ + (std::size_t{1} << shift_) - 1) >> shift_;
