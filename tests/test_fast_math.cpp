@@ -1,4 +1,5 @@
-// With -ffast-math finite rows keep their bounds, but for softmax without fused multiply-add, and −inf masks what it masks elsewhere. A NaN is not promised to be found.
+// With -ffast-math finite rows keep their bounds, but for softmax without fused multiply-add, and −inf masks what it masks
+// elsewhere. A NaN is not promised to be found.
 #include "bounds.hpp"
 #include "catch.hpp"
 #include "fast_math.hpp"
