@@ -15,5 +15,20 @@ fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target,
     return results;
 }
 
+template <class T>
+fast_backward_results<T> backward_with_fast_math(const std::vector<T>& probabilities,
+                                                 const std::vector<T>& log_probabilities,
+                                                 const std::vector<T>& upstream, double temperature)
+{
+    fast_backward_results<T> results{std::vector<T>(upstream.size()), std::vector<T>(upstream.size())};
+    xsoftmax::softmax_backward(probabilities, upstream, results.softmax, {.temperature = temperature});
+    xsoftmax::log_softmax_backward(log_probabilities, upstream, results.log_softmax, {.temperature = temperature});
+    return results;
+}
+
 template fast_results<float> with_fast_math(const std::vector<float>&, std::size_t, double);
 template fast_results<double> with_fast_math(const std::vector<double>&, std::size_t, double);
+template fast_backward_results<float> backward_with_fast_math(const std::vector<float>&, const std::vector<float>&,
+                                                              const std::vector<float>&, double);
+template fast_backward_results<double> backward_with_fast_math(const std::vector<double>&, const std::vector<double>&,
+                                                               const std::vector<double>&, double);

@@ -11,4 +11,14 @@ struct fast_results {
 };
 
 template <class T>
+struct fast_backward_results {
+    std::vector<T> softmax, log_softmax;
+};
+
+template <class T>
 fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target, double temperature = 1);
+
+template <class T>
+fast_backward_results<T> backward_with_fast_math(const std::vector<T>& probabilities,
+                                                 const std::vector<T>& log_probabilities,
+                                                 const std::vector<T>& upstream, double temperature);

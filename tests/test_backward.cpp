@@ -1,5 +1,6 @@
 // The backward passes: against their definition in long double, against differences of the forward pass, along any axis.
 
+#include "backward_oracle.hpp"
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
@@ -18,73 +19,6 @@
 namespace {
 
 constexpr double bound = 4;
-
-/// What a row's gradient should be, and what its error is measured against (see backward.hpp).
-template <class T>
-struct exact_gradient {
-    std::vector<long double> value, scale;
-};
-
-template <class T>
-std::size_t dominant_of(const std::vector<T>& p)
-{
-    for (std::size_t i = 0; i < p.size(); ++i)
-        if (p[i] > T(0.5)) return i;
-    return p.size();
-}
-
-/// p·(g − Σ p·g)/T. The element with more than half of the mass is what the others leave of 1, as in exact arithmetic.
-template <class T>
-exact_gradient<T> softmax_gradient(const std::vector<T>& p, const std::vector<T>& g, double temperature)
-{
-    const std::size_t n = p.size(), dominant = dominant_of(p);
-    const long double c = dominant == n ? 0 : g[dominant];
-    long double mean = 0, size = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        mean += p[i] * (g[i] - c);
-        size += p[i] * std::abs(g[i] - c);
-    }
-    exact_gradient<T> result;
-    for (std::size_t i = 0; i < n; ++i) {
-        result.value.push_back(p[i] * ((g[i] - c) - mean) / temperature);
-        result.scale.push_back(p[i] * std::max(std::abs(g[i] - c), size) / temperature);
-    }
-    return result;
-}
-
-/// (g − exp(y)·Σ g)/T, and at an element y > −log 2 (−Σ g elsewhere + (1 − exp(y))·Σ g)/T.
-template <class T>
-exact_gradient<T> log_softmax_gradient(const std::vector<T>& y, const std::vector<T>& g, double temperature)
-{
-    long double sum = 0, size = 0;
-    for (const T x : g) {
-        sum += x;
-        size += std::abs(x);
-    }
-    exact_gradient<T> result;
-    for (std::size_t i = 0; i < y.size(); ++i) {
-        const long double p = std::exp(static_cast<long double>(y[i]));
-        if (p > 0.5L) {
-            const long double lacking = -std::expm1(static_cast<long double>(y[i]));
-            result.value.push_back((lacking * sum - (sum - g[i])) / temperature);
-            result.scale.push_back((lacking * size + (size - std::abs(g[i]))) / temperature);
-        }
-        else {
-            result.value.push_back((g[i] - p * sum) / temperature);
-            result.scale.push_back(std::max(static_cast<long double>(std::abs(g[i])), p * size) / temperature);
-        }
-    }
-    return result;
-}
-
-template <class T>
-double worst_error(const exact_gradient<T>& exact, const std::vector<T>& got)
-{
-    double worst = 0;
-    for (std::size_t i = 0; i < got.size(); ++i)
-        worst = std::max(worst, oracle::ulp_error(exact.value[i], got[i], exact.scale[i]));
-    return worst;
-}
 
 const std::vector<std::size_t> lengths = [] {
     std::vector<std::size_t> all(140);

@@ -1,5 +1,6 @@
 // With -ffast-math finite rows keep their bounds, but for softmax without fused multiply-add, and −inf masks what it masks
 // elsewhere. A NaN is not promised to be found.
+#include "backward_oracle.hpp"
 #include "bounds.hpp"
 #include "catch.hpp"
 #include "fast_math.hpp"
@@ -62,4 +63,23 @@ TEMPLATE_TEST_CASE("-ffast-math keeps -inf a mask", "[fast_math]", float, double
             else
                 CHECK(oracle::ulp_error(exact.softmax(k++), got.softmax[i]) <= softmax_bound);
     }
+}
+
+TEMPLATE_TEST_CASE("-ffast-math keeps the error of backward passes", "[fast_math]", float, double)
+{
+    using T = TestType;
+    for (const std::size_t n : {1u, 2u, 7u, 16u, 40u, 129u, 1000u, 4099u})
+        for (const double winner : {0.0, 3.0, 25.0})
+            for (const double offset : {0.0, 100.0})
+                for (const double temperature : {1.0, 0.25, 3.0}) {
+                    std::vector<T> x = logits::normal<T>(n, 2, n);
+                    if (winner != 0) x[n / 2] = static_cast<T>(winner);
+                    const std::vector<T> g = logits::normal<T>(n, 1, n + 1, offset);
+                    const std::vector<T> p = xsoftmax::softmax(x), y = xsoftmax::log_softmax(x);
+                    INFO(n << " elements, one at " << winner << ", upstream at " << offset << ", temperature "
+                           << temperature << ", seed " << logits::seed());
+                    const auto got = backward_with_fast_math(p, y, g, temperature);
+                    CHECK(worst_error(softmax_gradient(p, g, temperature), got.softmax) <= 4);
+                    CHECK(worst_error(log_softmax_gradient(y, g, temperature), got.log_softmax) <= 4);
+                }
 }

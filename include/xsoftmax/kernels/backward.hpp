@@ -137,9 +137,16 @@ XSOFTMAX_NEVER_INLINE void softmax_backward_by_exponents(const backward_operands
 
 /// p·(g − c), which a sum is not to see more digits of in one place than in another.
 template <class B>
-XSOFTMAX_ALWAYS_INLINE B weighted(B p, B g, value_of<B> c)
+XSOFTMAX_ALWAYS_INLINE B weighted(B p, B g, B c)
 {
-    return rounded(B(p * (g - B(c))));
+    return rounded(B(p * kept_together(B(g - c))));
+}
+
+/// (g − c) − m, of which -ffast-math would add up c and m first.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B centered(B g, B c, B m)
+{
+    return kept_together(B(g - c)) - m;
 }
 
 /// p·d/T, for an ordinary T of which lost_digits is false.
@@ -156,7 +163,7 @@ public:
 
     XSOFTMAX_ALWAYS_INLINE B operator()(B p, B difference) const
     {
-        return by_reciprocal::divide(B(B(p * lift_) * difference), over_temperature_);
+        return by_reciprocal::divide(B(kept_together(B(p * lift_)) * difference), over_temperature_);
     }
 
 private:
@@ -176,14 +183,15 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     double mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
         const B p = window.load_from(probabilities, T(0));
         most = maximum(most, p);
-        return weighted(p, window.load_from(upstream, T(0)), T(0));
+        return rounded(B(p * window.load_from(upstream, T(0))));
     });
     T reference = 0;
     if (horizontal_maximum(most) > T(0.5))
         if (const std::size_t dominant = only_element_above<B>(probabilities, n, T(0.5)); dominant != n) {
             reference = upstream[dominant] + T(0);  // as in a group, where -0 becomes 0
             mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-                return weighted(window.load_from(probabilities, T(0)), window.load_from(upstream, T(0)), reference);
+                return weighted(B(window.load_from(probabilities, T(0))), B(window.load_from(upstream, T(0))),
+                                B(reference));
             });
         }
 
@@ -200,9 +208,9 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
             return result(p, g);
         });
     };
-    if (temperature == 1) return write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * ((g - c) - m)); });
+    if (temperature == 1) return write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * centered(g, c, m)); });
     const backward_division<B> by_temperature(temperature);
-    write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return by_temperature(p, B((g - c) - m)); });
+    write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return by_temperature(p, centered(g, c, m)); });
 }
 
 /// Does x stay far from overflow when it is multiplied?

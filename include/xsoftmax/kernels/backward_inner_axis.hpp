@@ -92,7 +92,7 @@ XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<va
     if (any_dominant) {
         const B c = B::load_aligned(reference);
         const auto relative = [c](B p, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA {
-            terms[0] = p * (g - c);
+            terms[0] = weighted(p, g, c);
         };
         const sums_of_lanes<B, 1> again(at, n, window, T(0.5), relative);
         for (std::size_t k = 0; k < B::size; ++k)
@@ -117,7 +117,7 @@ XSOFTMAX_ALWAYS_INLINE void softmax_backward_of_lanes(const backward_operands<va
         for (std::size_t i = 0; i < n; ++i) {
             const B p = window.load_from(at.forward_at(i), T(0));
             const B g = window.load_from(at.upstream_at(i), T(0));
-            window.store_to(at.gradient_at(i), result(p, B((g - c) - m)));
+            window.store_to(at.gradient_at(i), result(p, centered(g, c, m)));
         }
     };
     if (temperature == 1)

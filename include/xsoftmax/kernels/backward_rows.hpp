@@ -138,8 +138,9 @@ public:
     template <class Result>
     XSOFTMAX_ALWAYS_INLINE void write(const Result& result) const
     {
-        group::write_rows([&](std::size_t r, B p, B g)
-                              XSOFTMAX_INLINE_LAMBDA { return result(p, B((g - B(references_[r])) - B(means_[r]))); });
+        group::write_rows([&](std::size_t r, B p, B g) XSOFTMAX_INLINE_LAMBDA {
+            return result(p, centered(g, B(references_[r]), B(means_[r])));
+        });
     }
 
 private:
@@ -170,7 +171,7 @@ private:
             sum_of<B> sum;
             for_each([&](std::size_t, auto window) XSOFTMAX_INLINE_LAMBDA {
                 const B p = window.load_from(forward(r), T(0));
-                sum.add(weighted(p, B(window.load_from(upstream(r), T(0))), references_[r]));
+                sum.add(weighted(p, B(window.load_from(upstream(r), T(0))), B(references_[r])));
             });
             return sum;
         };

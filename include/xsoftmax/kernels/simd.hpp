@@ -151,6 +151,17 @@ XSOFTMAX_ALWAYS_INLINE xsimd::batch<T, Arch> rounded(xsimd::batch<T, Arch> x)
     }
 }
 
+/// A difference or product that only -ffast-math would take apart: elsewhere nothing keeps compilers from scheduling it.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B kept_together(B x)
+{
+#if defined(__FAST_MATH__)
+    return rounded(x);
+#else
+    return x;
+#endif
+}
+
 /// The larger of two; which one is returned where either is NaN is not defined.
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B maximum(B a, B b)
