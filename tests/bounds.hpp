@@ -1,6 +1,7 @@
 #pragma once
 
-/// The error bounds that the functions state, in units in the last place.
+/// The error, in units in the last place, that the tests' rows are held to. The functions state one more, since rows can be made
+/// up in which all roundings of a sum add up.
 
 #include <xsoftmax/xsoftmax.hpp>
 

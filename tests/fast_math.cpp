@@ -16,6 +16,17 @@ fast_results<T> with_fast_math(const std::vector<T>& logits, std::size_t target,
 }
 
 template <class T>
+T masked_loss_with_fast_math(const std::vector<T>& logits, const std::vector<unsigned char>& keep, std::size_t target,
+                             double label_smoothing, std::vector<T>& gradient)
+{
+    const std::size_t n = logits.size(), targets[] = {target};
+    return xsoftmax::masked_softmax_cross_entropy(
+        xsoftmax::matrix_view<const T>(logits.data(), 1, n), targets,
+        {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 1, n)},
+        xsoftmax::matrix_view<T>(gradient.data(), 1, n), {.label_smoothing = label_smoothing});
+}
+
+template <class T>
 fast_backward_results<T> backward_with_fast_math(const std::vector<T>& probabilities,
                                                  const std::vector<T>& log_probabilities,
                                                  const std::vector<T>& upstream, double temperature)
@@ -28,6 +39,10 @@ fast_backward_results<T> backward_with_fast_math(const std::vector<T>& probabili
 
 template fast_results<float> with_fast_math(const std::vector<float>&, std::size_t, double);
 template fast_results<double> with_fast_math(const std::vector<double>&, std::size_t, double);
+template float masked_loss_with_fast_math(const std::vector<float>&, const std::vector<unsigned char>&, std::size_t,
+                                          double, std::vector<float>&);
+template double masked_loss_with_fast_math(const std::vector<double>&, const std::vector<unsigned char>&, std::size_t,
+                                           double, std::vector<double>&);
 template fast_backward_results<float> backward_with_fast_math(const std::vector<float>&, const std::vector<float>&,
                                                               const std::vector<float>&, double);
 template fast_backward_results<double> backward_with_fast_math(const std::vector<double>&, const std::vector<double>&,

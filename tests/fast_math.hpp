@@ -10,6 +10,11 @@ struct fast_results {
     T log_sum_exp, loss;
 };
 
+/// The loss of one row of a batch whose elements are kept or not, with label smoothing, and its gradient.
+template <class T>
+T masked_loss_with_fast_math(const std::vector<T>& logits, const std::vector<unsigned char>& keep, std::size_t target,
+                             double label_smoothing, std::vector<T>& gradient);
+
 template <class T>
 struct fast_backward_results {
     std::vector<T> softmax, log_softmax;

@@ -106,7 +106,8 @@ TEMPLATE_TEST_CASE("backward passes of rows in bulk are bit for bit those of eac
     std::uint64_t salt = 0;
     for (std::size_t n = 1; n <= 80; n += logits::next_length)
         for (const std::size_t rows : {3u, 16u, 17u, 33u})
-            for (const std::size_t gap : {0u, 3u}) {
+            for (const auto& [gap, spoilt] :
+                 {std::pair<std::size_t, bool>{0, false}, {3, false}, {0, true}, {3, true}}) {
                 const double temperature = temperatures[++salt % std::size(temperatures)];
                 const std::size_t stride = n + gap;
                 std::vector<T> p(rows * stride, T(7)), y = p, g = logits::normal<T>(p.size(), 1, salt + 900), row(n);
@@ -115,18 +116,20 @@ TEMPLATE_TEST_CASE("backward passes of rows in bulk are bit for bit those of eac
                     xsoftmax::softmax(x, std::span(&p[r * stride], n));
                     xsoftmax::log_softmax(x, std::span(&y[r * stride], n));
                 }
-                // No probabilities and no logarithms of any; a NaN in either; products that are denormal; differences, or sums,
-                // that are infinite.
-                y[salt % rows * stride] = y[salt % rows * stride + n - 1] = T(-0.1);
-                y[salt * 13 % rows * stride + n / 2] = T(5);
-                y[salt * 3 % rows * stride + n / 2] = nan;
-                for (std::size_t i = 0; i < n; ++i)
-                    g[salt * 17 % rows * stride + i] *= std::numeric_limits<T>::max() / 8;
-                p[salt % rows * stride] = p[salt % rows * stride + n - 1] = T(0.75);
-                p[salt * 3 % rows * stride + n / 2] = nan;
-                g[salt * 5 % rows * stride + n - 1] = nan;
+                if (n == 1) y[0] = g[0] = -T(0);
                 for (std::size_t i = 0; i < n; ++i) g[salt * 7 % rows * stride + i] *= std::numeric_limits<T>::min();
-                g[salt * 11 % rows * stride] = std::numeric_limits<T>::infinity();
+                // No probabilities and no logarithms of any; a NaN in either; differences, or sums, that are infinite.
+                if (spoilt) {
+                    y[salt % rows * stride] = y[salt % rows * stride + n - 1] = T(-0.1);
+                    y[salt * 13 % rows * stride + n / 2] = T(5);
+                    y[salt * 3 % rows * stride + n / 2] = nan;
+                    for (std::size_t i = 0; i < n; ++i)
+                        g[salt * 17 % rows * stride + i] *= std::numeric_limits<T>::max() / 8;
+                    p[salt % rows * stride] = p[salt % rows * stride + n - 1] = T(0.75);
+                    p[salt * 3 % rows * stride + n / 2] = nan;
+                    g[salt * 5 % rows * stride + n - 1] = nan;
+                    g[salt * 11 % rows * stride] = std::numeric_limits<T>::infinity();
+                }
                 INFO("seed " << logits::seed() << ", salt " << salt << ", " << rows << " rows of " << n << ", gap "
                              << gap << ", temperature " << temperature);
                 const auto check = [&](const std::vector<T>& forward, const auto& backward) {
@@ -245,6 +248,47 @@ TEMPLATE_TEST_CASE("log_softmax's small probabilities keep their digits at tempe
                     if (i != n / 2) worst = std::max(worst, oracle::ulp_error(exact.value[i], twice[2 * i + 1]));
                 CHECK(worst <= bound);
             }
+}
+
+TEMPLATE_TEST_CASE("log_softmax's gradients keep the digits of small upstream gradients", "[backward]", float, double)
+{
+    using T = TestType;
+    const std::size_t n = 3, rows = 33;
+    std::vector<T> all_y, all_g;
+    for (std::size_t r = 0; r < rows; ++r) {
+        // A dominant element has a gradient of its own.
+        const std::vector<T> x{T(-0.5), 0, r % 2 == 0 ? T(-1) : T(3)};
+        const std::vector<T> row = xsoftmax::log_softmax(x);
+        all_y.insert(all_y.end(), row.begin(), row.end());
+        const double size = std::pow(static_cast<double>(std::numeric_limits<T>::min()),
+                                     static_cast<double>(r + 1) / static_cast<double>(rows + 8));
+        all_g.insert(all_g.end(), {0, 0, static_cast<T>(size)});
+    }
+    std::vector<T> out(rows * n), across(rows * n), across_y(rows * n), across_g(rows * n);
+    xsoftmax::log_softmax_backward(xsoftmax::matrix_view<const T>(all_y.data(), rows, n),
+                                   xsoftmax::matrix_view<const T>(all_g.data(), rows, n),
+                                   xsoftmax::matrix_view<T>(out.data(), rows, n));
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t i = 0; i < n; ++i) {
+            across_y[i * rows + r] = all_y[r * n + i];
+            across_g[i * rows + r] = all_g[r * n + i];
+        }
+    xsoftmax::log_softmax_backward(xsoftmax::matrix_view<const T>(across_y.data(), n, rows),
+                                   xsoftmax::matrix_view<const T>(across_g.data(), n, rows),
+                                   xsoftmax::matrix_view<T>(across.data(), n, rows), {.axis = 0});
+    for (std::size_t r = 0; r < rows; ++r) {
+        const auto begin = static_cast<std::ptrdiff_t>(r * n);
+        const std::vector<T> row_y(all_y.begin() + begin, all_y.begin() + begin + 3),
+            row_g(all_g.begin() + begin, all_g.begin() + begin + 3), got(out.begin() + begin, out.begin() + begin + 3);
+        std::vector<T> alone(n), of_column(n);
+        xsoftmax::log_softmax_backward(row_y, row_g, alone);
+        for (std::size_t i = 0; i < n; ++i) of_column[i] = across[i * rows + r];
+        INFO("upstream " << row_g[2]);
+        const auto exact = log_softmax_gradient(row_y, row_g, 1);
+        CHECK(worst_error(exact, alone) <= bound);
+        CHECK(worst_error(exact, of_column) <= bound);
+        CHECK(got == alone);
+    }
 }
 
 TEST_CASE("backward passes against differences of the forward pass", "[backward]")

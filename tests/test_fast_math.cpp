@@ -45,15 +45,24 @@ TEMPLATE_TEST_CASE("-ffast-math keeps -inf a mask", "[fast_math]", float, double
 {
     using T = TestType;
     constexpr T infinity = std::numeric_limits<T>::infinity();
-    for (const std::size_t n : {3u, 16u, 100u, 129u, 600u, 1000u}) {
+    for (const auto& [n, temperature] : {std::pair<std::size_t, double>{3, 1},
+                                         {3, 0.25},
+                                         {16, 3},
+                                         {16, 1},
+                                         {100, 1},
+                                         {100, 0.25},
+                                         {129, 3},
+                                         {600, 1},
+                                         {1000, 1},
+                                         {1000, 0.25}}) {
         std::vector<T> x = logits::normal<T>(n, 2, n), kept;
         for (std::size_t i = 0; i < n; ++i)
             if (i % 3 == 1)
                 x[i] = -infinity;
             else
                 kept.push_back(x[i]);
-        const oracle::row<T> exact(kept, 1.0);
-        const auto got = with_fast_math(x, 0);
+        const oracle::row<T> exact(kept, temperature);
+        const auto got = with_fast_math(x, 0, temperature);
         for (std::size_t i = 0, k = 0; i < n; ++i)
             if (i % 3 == 1) {
                 CHECK(got.softmax[i] == 0);
@@ -63,6 +72,20 @@ TEMPLATE_TEST_CASE("-ffast-math keeps -inf a mask", "[fast_math]", float, double
             else
                 CHECK(oracle::ulp_error(exact.softmax(k++), got.softmax[i]) <= softmax_bound);
     }
+}
+
+TEMPLATE_TEST_CASE("-ffast-math smooths over what a mask keeps", "[fast_math]", float, double)
+{
+    using T = TestType;
+    const std::vector<T> x{1, 2, 0};
+    std::vector<T> gradient(3);
+    const T loss = masked_loss_with_fast_math(x, {1, 0, 1}, 0, 0.1, gradient);
+    const std::vector<T> kept{1, 0}, targets{T(0.95), T(0.05)};
+    const oracle::row<T> exact(kept, 1.0);
+    CHECK(loss == Approx(static_cast<double>(exact.cross_entropy(targets))).epsilon(1e-6));
+    CHECK(gradient[0] == Approx(static_cast<double>(exact.cross_entropy_gradient(0, targets, 1))).epsilon(1e-6));
+    CHECK(gradient[1] == 0);
+    CHECK(gradient[2] == Approx(static_cast<double>(exact.cross_entropy_gradient(1, targets, 1))).epsilon(1e-6));
 }
 
 TEMPLATE_TEST_CASE("-ffast-math keeps the error of backward passes", "[fast_math]", float, double)

@@ -18,7 +18,7 @@ inline namespace XSOFTMAX_TARGET {
 /// Units: nats.
 /// Options: `temperature` T > 0, default 1.
 /// Values: ≥ 0; +inf where the target's logit is −inf; NaN where softmax is NaN.
-/// Error: at most 2 ULP (3 for double, and on other than AVX2 and AVX-512) for every n ≤ 2^24.
+/// Error: at most 3 ULP (4 for double, and on other than AVX2 and AVX-512) for every n ≤ 2^24.
 /// Throws: std::out_of_range if target is not in [0, n); std::invalid_argument if T is not in (0, ∞).
 /// Method: (max x − x[target])/T + log Σ_j exp((x[j] − max x)/T): two terms ≥ 0, so nothing cancels.
 template <detail::row Logits, detail::class_index Index>
@@ -36,7 +36,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Index target, 
 /// The same loss, and its gradient by the logits: gradient[i] = (softmax(x/T)[i] − (i = target ? 1 : 0))/T.
 ///
 /// Shapes: `gradient` is a contiguous range of the logits' type and length; it may be the logits themselves.
-/// Error of the gradient: at most 3 ULP per element. At a target that wins, p − 1 is computed as −Σ others/Σ all, which keeps
+/// Error of the gradient: at most 4 ULP per element. At a target that wins, p − 1 is computed as −Σ others/Σ all, which keeps
 /// every digit where p rounds to 1.
 /// Throws: as above, and std::invalid_argument if the lengths differ or the ranges overlap without being equal; nothing is
 /// written then.
@@ -66,7 +66,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Index target, 
 /// Values: a target of 0 adds 0, also where its logit is −inf; a positive one there gives +inf. NaN where softmax is NaN. A
 /// single target of 1 gives what a class gives, bit for bit, and so do gradient and batches.
 /// 0 for an empty row.
-/// Error: at most 2 ULP (3 for double, and on other than AVX2 and AVX-512) for every n ≤ 2^24 and targets ≥ 0.
+/// Error: at most 3 ULP (4 for double, and on other than AVX2 and AVX-512) for every n ≤ 2^24 and targets ≥ 0.
 /// Throws: std::invalid_argument if the lengths differ or T is not in (0, ∞).
 /// Method: Σ t·(max x − x)/T + (Σ t)·log Σ_j exp((x[j] − max x)/T).
 template <detail::row Logits, detail::row_of<detail::element_of<Logits>> Targets>
@@ -84,7 +84,7 @@ detail::element_of<Logits> softmax_cross_entropy(Logits&& logits, Targets&& targ
 ///
 /// Shapes: `gradient` is a contiguous range of the logits' type and length; it may be the logits themselves, and shares no
 /// memory with `targets`.
-/// Error of the gradient: at most 3 ULP (4 on other than AVX2 and AVX-512) of the larger of (Σ t)·p/T and t/T where the
+/// Error of the gradient: at most 4 ULP of the larger of (Σ t)·p/T and t/T where the
 /// two cancel, else of the result.
 /// Throws: as above, and std::invalid_argument if gradient's length differs, it overlaps the logits without being equal to
 /// them, or it overlaps the targets; nothing is written then.

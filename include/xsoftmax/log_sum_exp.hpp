@@ -19,7 +19,7 @@ inline namespace XSOFTMAX_TARGET {
 /// Options: `temperature` T ≥ 0, default 1. At T = 0 the limit: +inf or −inf as the maximum is positive or negative, and
 /// log(how many zeros) where it is 0.
 /// Values: −inf for an empty row and for a row of −inf; +inf if any element is +inf; NaN if any element is NaN.
-/// Error: at most 2 ULP (3 for double, and on other than AVX2 and AVX-512) for every n ≤ 2^24. Where max x/T is negative and
+/// Error: at most 3 ULP (4 for double, and on other than AVX2 and AVX-512) for every n ≤ 2^24. Where max x/T is negative and
 /// cancels the logarithm, the bound is relative to the larger of them: the logits' own rounding is no smaller.
 /// Throws: std::invalid_argument if T is not in [0, ∞).
 /// Method: Blanchard, Higham & Higham, IMA J. Numer. Anal. 41 (2021), with log1p of the sum without the maximum.

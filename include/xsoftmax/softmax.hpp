@@ -20,7 +20,7 @@ inline namespace XSOFTMAX_TARGET {
 /// Options: `temperature` T ≥ 0, default 1; T = 0 shares the mass equally among the maxima.
 /// Values: −inf gives exactly 0. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout. Denormal probabilities
 /// are not flushed. An empty row stays empty.
-/// Error: at most 3 ULP per element for every n ≤ 2^24, at any spread and offset of the logits and any temperature.
+/// Error: at most 4 ULP per element for every n ≤ 2^24, at any spread and offset of the logits and any temperature.
 /// Throws: std::invalid_argument if the lengths differ, the ranges overlap without being equal, or T is not in [0, ∞);
 /// nothing is written then.
 /// Method: the maximum is subtracted (Blanchard, Higham & Higham, IMA J. Numer. Anal. 41 (2021)) without rounding the
@@ -88,7 +88,7 @@ void softmax(Executor&& executor, const Logits& logits, const Probabilities& pro
 /// Shapes, options and exceptions: as for softmax; the output is `log_probabilities`. T = 0 gives the winners −log(how
 /// many they are) and all others −inf.
 /// Values: −inf gives −inf. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout. An empty row stays empty.
-/// Error: at most 2 ULP (3 for double, and on other than AVX2 and AVX-512) per element for every n ≤ 2^24, the winner
+/// Error: at most 3 ULP (4 for double, and on other than AVX2 and AVX-512) per element for every n ≤ 2^24, the winner
 /// included, however far it leads.
 /// Method: the winners are left out of the sum and log1p taken of it, so that nothing cancels; see
 /// kernels/operations.hpp.

@@ -115,7 +115,7 @@ public:
 private:
     [[nodiscard]] static bool is_left_out(const T* masked_row, std::size_t k)
     {
-        return masked_row != nullptr && masked_row[k] == -kernels::infinity<T>;
+        return masked_row != nullptr && kernels::has_bits_of(masked_row[k], -kernels::infinity<T>);
     }
 
     const batch_cross_entropy_options<T>& options_;

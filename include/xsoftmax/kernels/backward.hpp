@@ -264,24 +264,44 @@ public:
     log_softmax_backward_writer(const log_softmax_backward_writer&) = delete;
     log_softmax_backward_writer& operator=(const log_softmax_backward_writer&) = delete;
 
-    /// What a row's Σ g is multiplied by for it, since exponentials are as they are stored.
-    XSOFTMAX_ALWAYS_INLINE static double factor_of_total(double lift)
+    /// What a row's exponentials are multiplied by, which are as they were stored: 1, so that small ones keep their digits, or
+    /// where a small Σ g would lose its own to it, what makes them probabilities.
+    XSOFTMAX_ALWAYS_INLINE static double unit_of(double total)
     {
-        return -lift / static_cast<double>(exp_constants<T>::stored_factor);
+        return total < least && total > -least ? 1 / stored : 1;
+    }
+
+    /// The same of the rows in lanes.
+    template <class D>
+    XSOFTMAX_ALWAYS_INLINE static D units_of(D totals)
+    {
+        const D large(1.0), small(1 / stored);
+        return D(where(totals < D(least), D(where(totals > D(-least), small, large)), large));
+    }
+
+    /// What Σ g is multiplied by for such a unit.
+    template <class D>
+    XSOFTMAX_ALWAYS_INLINE static D factor_of(D unit, double lift)
+    {
+        return D(-lift / stored) / unit;
     }
 
     /// At T = 1.
-    XSOFTMAX_ALWAYS_INLINE B undivided(B y, B g, B total) const
+    XSOFTMAX_ALWAYS_INLINE B undivided(B y, B g, B total, B unit) const
     {
-        return multiply_add(reference_.exponential(y), total, g);
+        return multiply_add(B(reference_.exponential(y) * unit), total, g);
     }
 
-    XSOFTMAX_ALWAYS_INLINE B operator()(B y, B g, B total) const
+    XSOFTMAX_ALWAYS_INLINE B operator()(B y, B g, B total, B unit) const
     {
-        return by_reciprocal::divide(multiply_add(reference_.exponential(y), total, B(g * lift_)), over_temperature_);
+        return by_reciprocal::divide(multiply_add(B(reference_.exponential(y) * unit), total, B(g * lift_)),
+                                     over_temperature_);
     }
 
 private:
+    static constexpr double stored = static_cast<double>(exp_constants<T>::stored_factor);
+    static constexpr double least = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
+
     const scale_for<B> scale_;
     const near_maximum<B> reference_;
     B lift_;
@@ -314,24 +334,26 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
                 return zero_where(y > least, B(window.load_from(upstream, T(0))));
             });
             all = elsewhere + static_cast<double>(upstream[dominant]);
-            at_dominant = first_lane(gradient_at_dominant<T>(doubles(static_cast<double>(log_probabilities[dominant])),
-                                                             doubles(elsewhere), doubles(all), temperature));
+            at_dominant = first_lane(gradient_at_dominant<T>(
+                doubles(static_cast<double>(log_probabilities[dominant] + T(0))),  // as in a group
+                doubles(elsewhere), doubles(all), temperature));
         }
     }
 
     // Where the second term keeps its digits anyway, a lift might only make both terms infinite, and their difference NaN.
     const double lift = has_room<T>(all, lift_of(temperature)) ? lift_of(temperature) : 1;
     const log_softmax_backward_writer<B> result(temperature, lift);
-    const B total(static_cast<T>(all * result.factor_of_total(lift)));
+    const double unit_of_row = result.unit_of(all);
+    const B total(static_cast<T>(all * result.factor_of(unit_of_row, lift))), unit(static_cast<T>(unit_of_row));
     const auto write = [&](auto of) XSOFTMAX_INLINE_LAMBDA {
         write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             return of(B(window.load_from(log_probabilities, -infinity<T>)), B(window.load_from(upstream, T(0))));
         });
     };
     if (temperature == 1)
-        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result.undivided(y, g, total); });
+        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result.undivided(y, g, total, unit); });
     else
-        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result(y, g, total); });
+        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result(y, g, total, unit); });
     if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
 }
 

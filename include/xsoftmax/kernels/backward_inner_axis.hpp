@@ -135,7 +135,7 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
     const sums_of_lanes<B, 1> row(at, n, window, least_dominant<T>,
                                   [](B, B g, B(&terms)[1]) XSOFTMAX_INLINE_LAMBDA { terms[0] = g; });
     // What is written where a lane's only element above −log 2 is. Nothing is above infinity.
-    alignas(B) T total[B::size], fixed[B::size], fixed_above[B::size];
+    alignas(B) T total[B::size], units[B::size], fixed[B::size], fixed_above[B::size];
     alignas(B) double sums[B::size], log_p[B::size], at_log_p[B::size];
     double lift = lift_of(temperature);
     for (std::size_t k = 0; k < B::size; ++k) {
@@ -157,13 +157,17 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
     for (std::size_t k = 0; k < B::size; ++k)
         if (!has_room<T>(sums[k], lift)) lift = 1;
     const log_softmax_backward_writer<B> result(temperature, lift);
-    for (std::size_t k = 0; k < B::size; ++k) total[k] = static_cast<T>(sums[k] * result.factor_of_total(lift));
-    const B all = B::load_aligned(total), at_dominant = B::load_aligned(fixed);
+    for (std::size_t k = 0; k < B::size; ++k) {
+        const double unit = result.unit_of(sums[k]);
+        total[k] = static_cast<T>(sums[k] * result.factor_of(unit, lift));
+        units[k] = static_cast<T>(unit);
+    }
+    const B all = B::load_aligned(total), unit = B::load_aligned(units), at_dominant = B::load_aligned(fixed);
     const B dominant_above = B::load_aligned(fixed_above);
     for (std::size_t i = 0; i < n; ++i) {
         const B y = window.load_from(at.forward_at(i), -infinity<T>);
         const B g = window.load_from(at.upstream_at(i), T(0));
-        window.store_to(at.gradient_at(i), where(y > dominant_above, at_dominant, result(y, g, all)));
+        window.store_to(at.gradient_at(i), where(y > dominant_above, at_dominant, result(y, g, all, unit)));
     }
 }
 

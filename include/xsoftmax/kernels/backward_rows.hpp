@@ -215,7 +215,7 @@ public:
             most = count > most ? count : most;
             return sum;
         };
-        doubles elsewhere[halves], all[halves], at_dominant[halves], totals[halves];
+        doubles elsewhere[halves], all[halves], at_dominant[halves], totals[halves], units[halves];
         group::add_up_rows(sum_elsewhere, elsewhere);
         const auto of = [](const B* batches) XSOFTMAX_INLINE_LAMBDA {
             return [batches](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
@@ -227,27 +227,29 @@ public:
         group::to_double_halves(y, ys);
         group::to_double_halves(group::only_lanes(of(upstreams)), gs);
         is_regular_ = most <= 1 && all_true<B>(y <= B(static_cast<T>(largest_log_probability)));
-        const doubles factor(log_softmax_backward_writer<B>::factor_of_total(lift));
+        using writer = log_softmax_backward_writer<B>;
         XSOFTMAX_UNROLL
         for (std::size_t h = 0; h < halves; ++h) {
             all[h] = elsewhere[h] + gs[h];
             at_dominant[h] = gradient_at_dominant<T>(ys[h], elsewhere[h], all[h], temperature);
-            totals[h] = all[h] * factor;
+            units[h] = writer::units_of(all[h]);
+            totals[h] = all[h] * writer::factor_of(units[h], lift);
             is_regular_ = is_regular_ && (lift == 1 || have_room<T>(all[h], lift));
         }
         group::to_elements(at_dominant).store_aligned(at_dominant_);
         group::to_elements(totals).store_aligned(totals_);
+        group::to_elements(units).store_aligned(units_);
     }
 
     /// Or is any row to be done by itself?
     XSOFTMAX_ALWAYS_INLINE bool is_regular() const { return is_regular_; }
 
-    /// result(y, g, total) for every element but dominant ones, as of log_softmax_backward_writer.
+    /// result(y, g, total, unit) for every element but dominant ones, as of log_softmax_backward_writer.
     template <class Result>
     XSOFTMAX_ALWAYS_INLINE void write(const Result& result) const
     {
         group::write_rows([&](std::size_t r, B y, B g) XSOFTMAX_INLINE_LAMBDA {
-            return where(y > B(least_[r]), B(at_dominant_[r]), B(result(y, g, B(totals_[r]))));
+            return where(y > B(least_[r]), B(at_dominant_[r]), B(result(y, g, B(totals_[r]), B(units_[r]))));
         });
     }
 
@@ -256,6 +258,7 @@ private:
     alignas(B) T least_[rows];        ///< what a dominant element exceeds
     alignas(B) T at_dominant_[rows];  ///< its gradient
     alignas(B) T totals_[rows];
+    alignas(B) T units_[rows];
 };
 
 /// As many rows of `Vectors` vectors as fill groups; returns how many those are.
@@ -296,7 +299,8 @@ XSOFTMAX_NEVER_INLINE std::size_t log_softmax_backward_groups(const backward_row
             for (std::size_t k = r; k < r + B::size; ++k)
                 log_softmax_backward<Arch, T>(at.forward(k), at.upstream(k), at.gradient(k), n, temperature);
         else if (temperature == 1)
-            group.write([&](B y, B g, B total) XSOFTMAX_INLINE_LAMBDA { return result.undivided(y, g, total); });
+            group.write([&](B y, B g, B total, B unit)
+                            XSOFTMAX_INLINE_LAMBDA { return result.undivided(y, g, total, unit); });
         else
             group.write(result);
     }

@@ -5,7 +5,7 @@
 /// Rounding x − maximum costs 10 to 20 ULP of the result: half an ULP of a difference near −50 is 2^-19, and exp turns an
 /// absolute error of its argument into a relative one. It is the largest error of most softmax implementations. Here
 /// x/T is split into powers of two and a remainder by itself, as the maximum is, and integers and remainders subtract
-/// exactly. Relative to its own exponential, which takes the same steps, the maximum's is exactly 1 at every temperature.
+/// exactly. Relative to its own exponential the maximum's is 1 at every temperature.
 ///
 /// Reduction: Cody & Waite, Software Manual for the Elementary Functions (1980), in base 2; with temperature folded into
 /// the constants. Tables with what rounding took from their entries: Tang (ACM TOMS 15 (1989)), and Gal & Bachelis (ACM

@@ -288,6 +288,7 @@ XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B>
     using T = value_of<B>;
     const double sum = leading(totals.sums[0]);
     totals.sums[0] = totals.sums[0] + trees.lost(sum, heavy_share_of_divisor, exponentials);
+    const double all = to_double(totals.sums[0]);
     if constexpr (Asks)
         if (static_cast<double>(maximum.rough_exponential(top)) * 1.5 <= sum / 2) [[likely]]
             return false;
@@ -301,7 +302,7 @@ XSOFTMAX_ALWAYS_INLINE bool mend(row_totals<value_of<B>, 1>& totals, value_of<B>
         const auto is_most = kept_where<doubles>(doubles(own + own) > doubles(sum), doubles(rest));
         totals.sums[0] = plus_rest(totals.sums[0], first_lane(is_most));
     }
-    return own >= sum || own > to_double(totals.sums[0]);
+    return own >= all || own > to_double(totals.sums[0]);
 }
 
 /// Σ exponentials but for the only one that is `own`. Each vector is added in the wider type: what a tree would lose of a few

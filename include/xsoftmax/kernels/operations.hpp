@@ -342,8 +342,8 @@ struct log_softmax_operation {
             if (undivided) return B(d + shift);
             // An infinite quotient stays what it is, but for a NaN of the sum: its low part would make it NaN.
             const B quotient = d * high;
-            return B(where(quotient == B(-infinity<C>), B(quotient + shift),
-                           multiply_add(d, high, multiply_add(d, low, shift))));
+            return B(where(not_below(quotient, B(-largest<C>)), multiply_add(d, high, multiply_add(d, low, shift)),
+                           B(quotient + shift)));
         };
     }
 
@@ -447,8 +447,8 @@ struct index_loss_operation {
         // A class of weight 0 adds 0, also where its logit is −inf.
         const double plain = to_double(negative_log);
         loss = terms_beside.loss<C>(wide_from<C>(weight) * negative_log,
-                                    weight == 0 && plain == infinity<double> ? 0 : weight * plain, totals.logarithm,
-                                    maximum);
+                                    weight == 0 && has_bits_of(plain, infinity<double>) ? 0 : weight * plain,
+                                    totals.logarithm, maximum);
     }
 
     XSOFTMAX_ALWAYS_INLINE void complete() const {}

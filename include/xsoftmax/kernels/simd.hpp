@@ -34,6 +34,14 @@ inline constexpr T infinity = std::numeric_limits<T>::infinity();
 template <class T>
 inline constexpr T largest = std::numeric_limits<T>::max();
 
+/// Is x this number? By their bits, since -ffast-math takes all numbers for finite.
+template <class T>
+XSOFTMAX_ALWAYS_INLINE bool has_bits_of(T x, T number)
+{
+    using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    return __builtin_bit_cast(bits, x) == __builtin_bit_cast(bits, number);
+}
+
 template <class T>
 inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
 
