@@ -114,7 +114,7 @@ struct compose_entry {
 };
 
 /// The backward passes, of a row of n ≥ 1 contiguous elements, of many such rows, and of rows side by side. The temperature is
-/// ordinary, but of contiguous rows that are softmax's, where any will do.
+/// ordinary, but of contiguous rows, where any will do for softmax, and for log_softmax any whose reciprocal T can hold.
 template <class T>
 struct softmax_backward_entry {
     using function = void(const T* probabilities, const T* upstream, T* gradient, std::size_t n, double temperature);
