@@ -345,7 +345,8 @@ XSOFTMAX_ALWAYS_INLINE value_of<B> split_off_winner(row_totals<value_of<B>, 1>& 
         sum = sum_of_others<B>(n, exponentials, end, stored);
     else {
         // Heavy is what is a share of the others.
-        constexpr double share = IsDivisor ? heavy_share_of_divisor : heavy_share_of_logarithm;
+        // The same for a loss by itself and beside its gradient: it gets the same bits.
+        const double share = is_small ? heavy_share_of_logarithm : heavy_share_of_divisor;
         if (IsDivisor || is_small) lost = trees.lost(is_small ? others : all, share, exponentials);
         if (is_small) sum = sum + lost;
         sum = sum - wide_from<T>(own);

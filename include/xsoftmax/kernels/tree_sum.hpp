@@ -36,8 +36,8 @@ XSOFTMAX_ALWAYS_INLINE two_parts<B> tree_sum_and_rest(const B (&terms)[Rows])
     }
 }
 
-/// The share of a row's sum from which on the roundings of a block's tree are given back, in one lane: where elements are divided
-/// by the sum, and where its logarithm is taken, which needs less of it.
+/// The share of a sum from which on the roundings of a block's tree are given back, in one lane: of a row's, and of what a winner
+/// of a quarter leaves to the others, whose logarithm needs less of it.
 inline constexpr double heavy_share_of_divisor = 0.125;
 inline constexpr double heavy_share_of_logarithm = 0.5;
 
