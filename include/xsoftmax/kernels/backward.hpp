@@ -213,15 +213,7 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return by_temperature(p, centered(g, c, m)); });
 }
 
-/// Does x stay far from overflow when it is multiplied?
-template <class T>
-XSOFTMAX_ALWAYS_INLINE bool has_room(double x, double factor)
-{
-    constexpr double most = static_cast<double>(largest<T>) / 4;
-    return x < most / factor && x > -most / factor;
-}
-
-/// The same of all lanes.
+/// Do all lanes stay far from overflow when they are multiplied?
 template <class T, class D>
 XSOFTMAX_ALWAYS_INLINE bool have_room(D x, double factor)
 {
@@ -265,13 +257,7 @@ public:
     log_softmax_backward_writer& operator=(const log_softmax_backward_writer&) = delete;
 
     /// What a row's exponentials are multiplied by, which are as they were stored: 1, so that small ones keep their digits, or
-    /// where a small Σ g would lose its own to it, what makes them probabilities.
-    XSOFTMAX_ALWAYS_INLINE static double unit_of(double total)
-    {
-        return total < least && total > -least ? 1 / stored : 1;
-    }
-
-    /// The same of the rows in lanes.
+    /// where a small Σ g would lose its own to it, what makes them probabilities. Of the rows in lanes.
     template <class D>
     XSOFTMAX_ALWAYS_INLINE static D units_of(D totals)
     {
@@ -341,10 +327,11 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
     }
 
     // Where the second term keeps its digits anyway, a lift might only make both terms infinite, and their difference NaN.
-    const double lift = has_room<T>(all, lift_of(temperature)) ? lift_of(temperature) : 1;
+    const double lift = have_room<T>(doubles(all), lift_of(temperature)) ? lift_of(temperature) : 1;
     const log_softmax_backward_writer<B> result(temperature, lift);
-    const double unit_of_row = result.unit_of(all);
-    const B total(static_cast<T>(all * result.factor_of(unit_of_row, lift))), unit(static_cast<T>(unit_of_row));
+    const doubles units = result.units_of(doubles(all));
+    const B total(static_cast<T>(all * first_lane(result.factor_of(units, lift))));
+    const B unit(static_cast<T>(first_lane(units)));
     const auto write = [&](auto of) XSOFTMAX_INLINE_LAMBDA {
         write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
             return of(B(window.load_from(log_probabilities, -infinity<T>)), B(window.load_from(upstream, T(0))));

@@ -154,13 +154,13 @@ XSOFTMAX_ALWAYS_INLINE void log_softmax_backward_of_lanes(const backward_operand
                     gradient_at_dominant<T>(load_whole<doubles>(log_p + k), load_whole<doubles>(row.others[0] + k),
                                             load_whole<doubles>(sums + k), temperature));
     for (std::size_t k = 0; k < B::size; ++k) fixed[k] = static_cast<T>(at_log_p[k]);
-    for (std::size_t k = 0; k < B::size; ++k)
-        if (!has_room<T>(sums[k], lift)) lift = 1;
+    for (std::size_t k = 0; k < B::size; k += doubles::size)
+        if (!have_room<T>(load_whole<doubles>(sums + k), lift)) lift = 1;
     const log_softmax_backward_writer<B> result(temperature, lift);
     for (std::size_t k = 0; k < B::size; ++k) {
-        const double unit = result.unit_of(sums[k]);
-        total[k] = static_cast<T>(sums[k] * result.factor_of(unit, lift));
-        units[k] = static_cast<T>(unit);
+        const doubles unit_of_lane = result.units_of(doubles(sums[k]));
+        total[k] = static_cast<T>(sums[k] * first_lane(result.factor_of(unit_of_lane, lift)));
+        units[k] = static_cast<T>(first_lane(unit_of_lane));
     }
     const B all = B::load_aligned(total), unit = B::load_aligned(units), at_dominant = B::load_aligned(fixed);
     const B dominant_above = B::load_aligned(fixed_above);
