@@ -2,7 +2,7 @@
 
     2^(r/steps) ~= 1 + c0 + r*(c1 + r*(c2 + r*(c3 + ...)))   for |r| <= 1.002/2
 
-The coefficients are minimax in the relative error. With 1 step they stand alone; with 8 or 16, they go with a table of
+The coefficients are minimax in the relative error. With 1 step they stand alone; with 4, 8 or 16, they go with a table of
 2^(j/steps), rounded, and of what rounding took from each, as a part of it. To the latter c0 can be added, so that it costs
 nothing; it is 0 but with 8 steps, where it takes a quarter of the error. Further constants are log2(e) and ln(2), each as
 an unevaluated sum of two doubles.
@@ -55,6 +55,7 @@ FORMATS = (
     Format("float", 24, "f", 8, 3, True, (0, 1, -1)),
     Format("float", 24, "f", 16, 3, False, (0, 0, 0)),
     Format("double", 53, "", 1, 11, False, (0, 0, 0)),
+    Format("double", 53, "", 4, 8, False, (0, 0, 0)),
     Format("double", 53, "", 16, 7, False, (0, 0, -1)),
 )
 TABLE_STEPS = 16  # a table of fewer steps is a part of it

@@ -18,9 +18,11 @@ using namespace xsoftmax::kernels;
 template <class T>
 using batch = xsimd::batch<T, default_arch>;
 
-/// A table of 16 leaves little but the last rounding. Without fused multiply-add there are more roundings.
+/// A table of 16 leaves little but the last rounding, one of 4 is for doubles. Without fused multiply-add there are more
+/// roundings.
 template <class T>
 constexpr double bound = exp2_steps<batch<T>> == 16             ? 0.6
+                         : exp2_steps<batch<T>> == 4            ? 0.75
                          : has_fused_multiply_add<default_arch> ? 1.0
                                                                 : 1.6;
 

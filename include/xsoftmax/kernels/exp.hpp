@@ -76,6 +76,10 @@ inline constexpr double exp2_coefficients<double, 1>[] = {
     0x1.5d87fe78b35adp-10, 0x1.4309130c72838p-13, 0x1.ffcbfbfaa9d7bp-17, 0x1.62bfccc32b272p-20,
     0x1.b526091047c74p-24, 0x1.e6138dd1522b7p-28, 0x1.e8172b7f287ebp-32};
 template <>
+inline constexpr double exp2_coefficients<double, 4>[] = {
+    0x1.62e42fefa39edp-3,  0x1.ebfbdff82c589p-7,  0x1.c6b08d7051285p-11, 0x1.3b2ab6fbb2f36p-15,
+    0x1.5d87fdb2e7859p-20, 0x1.430910cca0557p-25, 0x1.ffebcfdc7acfcp-31, 0x1.62f59d93a71d2p-36};
+template <>
 inline constexpr double exp2_coefficients<double, 16>[] = {
     0x1.62e42fefa39efp-5,  0x1.ebfbdff82c58fp-11, 0x1.c6b08d70504bcp-17, 0x1.3b2ab6fb628bp-23,
     0x1.5d87f89c71345p-30, 0x1.4309f742d6c57p-37, 0x1.030d8b69a92bdp-44};
@@ -353,7 +357,7 @@ inline constexpr value_of<B> exponent_base =
 template <class B>
 XSOFTMAX_ALWAYS_INLINE B into_exponent(B counted)
 {
-    constexpr int steps_bits = exp2_steps<B> == 16 ? 4 : exp2_steps<B> == 8 ? 3 : 0;
+    constexpr int steps_bits = std::bit_width(exp2_steps<B>) - 1;
     return shift_bits_left<exp_constants<value_of<B>>::mantissa_bits - steps_bits>(counted);
 }
 

@@ -700,14 +700,13 @@ private:
 
 // ---- Tables in registers ---------------------------------------------------------------------------------------------
 
-/// How many entries a table has that look_up finds in an instruction; 0 where there is none. xsimd 8.1 has no swizzle at
+/// How many entries a table has that look_up finds in an instruction or four; 0 where there is none. xsimd 8.1 has no swizzle at
 /// run time, and 14.3 takes 17 instructions for AVX2's.
 template <class B>
-inline constexpr std::size_t table_size = is_avx512<arch_of<B>> ? 16
-                                          : std::is_base_of_v<xsimd::fma3<xsimd::avx2>, arch_of<B>> &&
-                                                  sizeof(value_of<B>) == 4
-                                              ? 8
-                                              : 0;
+inline constexpr std::size_t table_size = is_avx512<arch_of<B>>                                      ? 16
+                                          : !std::is_base_of_v<xsimd::fma3<xsimd::avx2>, arch_of<B>> ? 0
+                                          : sizeof(value_of<B>) == 4                                 ? 8
+                                                                                                     : 4;
 
 /// table[k mod table_size<B>] for the integer k in the low bits of each lane.
 template <class B, std::size_t Size>
@@ -727,6 +726,13 @@ XSOFTMAX_ALWAYS_INLINE B look_up(const value_of<B> (&table)[Size], B index)
 #if defined(__AVX2__)
         if constexpr (is_avx<arch> && sizeof(integer) == 4 && Size == 8)
         return B(_mm256_permutevar8x32_ps(_mm256_load_ps(table), k));
+    else if constexpr (is_avx<arch> && sizeof(integer) == 8 && Size == 4) {
+        // As floats 2k and 2k + 1 of eight.
+        const __m256i low = _mm256_shuffle_epi32(k, 0xA0);
+        const __m256i halves = _mm256_add_epi32(_mm256_add_epi32(low, low), _mm256_set1_epi64x(1LL << 32));
+        return B(_mm256_castsi256_pd(
+            _mm256_permutevar8x32_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(table)), halves)));
+    }
     else
 #endif
     {
