@@ -19,23 +19,60 @@
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
-/// Σ term(window) over a row, and the largest first operand. Blocks are added in trees, so that an operand is rounded
-/// three times at most before it is in double: these sums are where terms of both signs cancel, and their operands have
-/// been rounded already.
-template <class B, class Term>
-XSOFTMAX_ALWAYS_INLINE double sum_of_row(std::size_t n, Term&& term)
+/// Adds Σ term(window) from a block of a row on. Blocks are added in trees, so that an operand is rounded three times at most
+/// before it is in double: these sums are where terms of both signs cancel, and their operands have been rounded already.
+///
+/// Stops before the block, or what is left behind the last, in which watched(window) exceeds `bound` somewhere, and returns its
+/// place, or n.
+template <class B, class Term, class Watched>
+XSOFTMAX_ALWAYS_INLINE std::size_t add_up_to(sum_of<B>& total, std::size_t from, std::size_t n, value_of<B> bound,
+                                             Term&& term, Watched&& watched)
 {
-    sum_of<B> total;
+    constexpr std::size_t block = block_size * B::size;
+    std::size_t i = from;
+    for (; n - i >= block; i += block) {
+        B terms[block_size][1], most[2];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < block_size; ++k) {
+            const whole_window<B> window{i + k * B::size};
+            const B x = watched(window);
+            most[k % 2] = k < 2 ? x : maximum(most[k % 2], x);
+            terms[k][0] = term(window);
+        }
+        if (any_true<B>(maximum(most[0], most[1]) > B(bound))) [[unlikely]]
+            return i;
+        total.add(tree_sum<block_size>(terms, 0));
+    }
+    const std::size_t last = i;
+    sum_of<B> with_last = total;
+    auto any_above = B(bound) > B(bound);
+    const auto add = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        any_above = any_above | (watched(window) > B(bound));  // where NaN are too, as in a group
+        with_last.add(term(window));
+    };
+    for (; n - i >= B::size; i += B::size) add(whole_window<B>{i});
+    if (i != n) add(part_window<B>{i, n - i});
+    if (any_true<B>(any_above)) return last;
+    total = with_last;
+    return n;
+}
+
+/// The same of what exceeds no bound.
+template <class B, class Term>
+XSOFTMAX_ALWAYS_INLINE void add_up(sum_of<B>& total, std::size_t from, std::size_t n, Term&& term)
+{
     for_each_window<B>(
-        n,
+        n - from,
         [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
             B terms[block_size][1];
             XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k) terms[k][0] = term(whole_window<B>{i + k * B::size});
+            for (std::size_t k = 0; k < block_size; ++k) terms[k][0] = term(whole_window<B>{from + i + k * B::size});
             total.add(tree_sum<block_size>(terms, 0));
         },
-        [&](auto window) XSOFTMAX_INLINE_LAMBDA { total.add(term(window)); });
-    return to_double(total.total());
+        [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+            window.at += from;
+            total.add(term(window));
+        });
 }
 
 /// Writes result(window) over a row. All stores of a block after all its loads: a load waits for an earlier store whose
@@ -55,11 +92,20 @@ XSOFTMAX_ALWAYS_INLINE void write_row(T* row, std::size_t n, Result&& result)
         [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(row, result(window)); });
 }
 
-/// The place of the only element that exceeds `bound`; n if there is none, or more than one.
-template <class B, class T>
-XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t n, T bound)
+/// The end of what add_up_to has stopped before.
+template <class B>
+XSOFTMAX_ALWAYS_INLINE std::size_t end_of_block(std::size_t i, std::size_t n)
 {
-    return only_element<B>(row, n, bound, [bound](B x) XSOFTMAX_INLINE_LAMBDA { return count_true<B>(x > B(bound)); });
+    constexpr std::size_t block = block_size * B::size;
+    return n - i < block ? n : i + block;
+}
+
+/// The place of the only element from `from` to `to` that exceeds `bound`; `to` if there is none, or more than one.
+template <class B, class T>
+XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t from, std::size_t to, T bound)
+{
+    return from + only_element<B>(row + from, to - from, bound,
+                                  [bound](B x) XSOFTMAX_INLINE_LAMBDA { return count_true<B>(x > B(bound)); });
 }
 
 /// x = mantissa·2^exponent, with a mantissa in [1/2, 1); 0 has an exponent below all others. NaN and infinity stay mantissas.
@@ -179,21 +225,35 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
                                             double temperature)
 {
     using B = xsimd::batch<T, Arch>;
-    B most(T(0));
-    double mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        const B p = window.load_from(probabilities, T(0));
-        most = maximum(most, p);
-        return rounded(B(p * window.load_from(upstream, T(0))));
-    });
+    const T half(0.5);
+    const auto p_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        return B(window.load_from(probabilities, T(0)));
+    };
+    const auto g_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        return B(window.load_from(upstream, T(0)));
+    };
+    const auto product = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        return rounded(B(p_at(window) * g_at(window)));
+    };
     T reference = 0;
-    if (horizontal_maximum(most) > T(0.5))
-        if (const std::size_t dominant = only_element_above<B>(probabilities, n, T(0.5)); dominant != n) {
-            reference = upstream[dominant] + T(0);  // as in a group, where -0 becomes 0
-            mean = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-                return weighted(B(window.load_from(probabilities, T(0))), B(window.load_from(upstream, T(0))),
-                                B(reference));
-            });
+    sum_of<B> total;
+    if (const std::size_t stop = add_up_to<B>(total, 0, n, half, product, p_at); stop != n) {
+        const std::size_t next = end_of_block<B>(stop, n);
+        const std::size_t dominant = only_element_above<B>(probabilities, stop, next, half);
+        reference = dominant == next ? T(0) : upstream[dominant] + T(0);  // as in a group, where -0 becomes 0
+        const auto relative = [&, c = B(reference)](auto window) XSOFTMAX_INLINE_LAMBDA {
+            return weighted(p_at(window), g_at(window), c);
+        };
+        sum_of<B> again;
+        add_up<B>(again, 0, next, relative);
+        if (dominant == next || add_up_to<B>(again, next, n, half, relative, p_at) != n) [[unlikely]] {
+            reference = 0;  // no probabilities
+            again = total;
+            add_up<B>(again, stop, n, product);
         }
+        total = again;
+    }
+    const double mean = to_double(total.total());
 
     if (!is_ordinary<T>(temperature) || lost_digits<T>(static_cast<double>(static_cast<T>(mean)), temperature))
         [[unlikely]]
@@ -202,11 +262,8 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
 
     const B c(reference), m(static_cast<T>(mean));
     const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
-        write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            const B p = window.load_from(probabilities, T(0));
-            const B g = window.load_from(upstream, T(0));
-            return result(p, g);
-        });
+        write_row<B>(gradient, n,
+                     [&](auto window) XSOFTMAX_INLINE_LAMBDA { return result(p_at(window), g_at(window)); });
     };
     if (temperature == 1) return write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * centered(g, c, m)); });
     const backward_division<B> by_temperature(temperature);
@@ -303,27 +360,38 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
 {
     using B = xsimd::batch<T, Arch>;
     using doubles = xsimd::batch<double, Arch>;
-    const B least(least_dominant<T>);
-    auto any_above = least > least;
-    double all = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        any_above = any_above | (window.load_from(log_probabilities, -infinity<T>) > least);
-        return window.load_from(upstream, T(0));
-    });
+    const T least = least_dominant<T>;
+    const auto y_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        return B(window.load_from(log_probabilities, -infinity<T>));
+    };
+    const auto g_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        return B(window.load_from(upstream, T(0)));
+    };
     std::size_t dominant = n;
-    double at_dominant = 0;
-    if (any_true<B>(any_above)) {
-        dominant = only_element_above<B>(log_probabilities, n, least_dominant<T>);
-        if (dominant != n && log_probabilities[dominant] > static_cast<T>(largest_log_probability)) dominant = n;
-        if (dominant != n) {
-            const double elsewhere = sum_of_row<B>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-                const B y = window.load_from(log_probabilities, -infinity<T>);
-                return zero_where(y > least, B(window.load_from(upstream, T(0))));
+    sum_of<B> sum;
+    if (const std::size_t stop = add_up_to<B>(sum, 0, n, least, g_at, y_at); stop != n) {
+        const std::size_t next = end_of_block<B>(stop, n);
+        const std::size_t found = only_element_above<B>(log_probabilities, stop, next, least);
+        if (found != next && log_probabilities[found] <= static_cast<T>(largest_log_probability)) {
+            sum_of<B> elsewhere = sum;
+            add_up<B>(elsewhere, stop, next, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+                return zero_where(y_at(window) > B(least), g_at(window));
             });
-            all = elsewhere + static_cast<double>(upstream[dominant]);
-            at_dominant = first_lane(gradient_at_dominant<T>(
-                doubles(static_cast<double>(log_probabilities[dominant] + T(0))),  // as in a group
-                doubles(elsewhere), doubles(all), temperature));
+            if (add_up_to<B>(elsewhere, next, n, least, g_at, y_at) == n) {
+                dominant = found;
+                sum = elsewhere;
+            }
         }
+        if (dominant == n) [[unlikely]]
+            add_up<B>(sum, stop, n, g_at);
+    }
+    double all = to_double(sum.total()), at_dominant = 0;
+    if (dominant != n) {
+        const double elsewhere = all;
+        all = elsewhere + static_cast<double>(upstream[dominant]);
+        at_dominant = first_lane(
+            gradient_at_dominant<T>(doubles(static_cast<double>(log_probabilities[dominant] + T(0))),  // as in a group
+                                    doubles(elsewhere), doubles(all), temperature));
     }
 
     // Where the second term keeps its digits anyway, a lift might only make both terms infinite, and their difference NaN.
@@ -333,9 +401,7 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
     const B total(static_cast<T>(all * first_lane(result.factor_of(units, lift))));
     const B unit(static_cast<T>(first_lane(units)));
     const auto write = [&](auto of) XSOFTMAX_INLINE_LAMBDA {
-        write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            return of(B(window.load_from(log_probabilities, -infinity<T>)), B(window.load_from(upstream, T(0))));
-        });
+        write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { return of(y_at(window), g_at(window)); });
     };
     if (temperature == 1)
         write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result.undivided(y, g, total, unit); });
