@@ -2,17 +2,18 @@
 
     2^(r/steps) ~= 1 + c0 + r*(c1 + r*(c2 + r*(c3 + ...)))   for |r| <= 1.002/2
 
-The coefficients are minimax in the relative error. With 1 step they stand alone; with 4, 8 or 16, they go with a table of
-2^(j/steps), rounded, and of what rounding took from each, as a part of it. To the latter c0 can be added, so that it costs
-nothing; it is 0 but with 8 steps, where it takes a quarter of the error. Further constants are log2(e) and ln(2), each as
-an unevaluated sum of two doubles.
+The coefficients are minimax in the relative error. With 1 step they stand alone; those called natural are by powers of
+r*ln(2), of which the first is 1, so that without fused multiply-add an argument is reduced by a product less. With 4, 8 or
+16, they go with a table of 2^(j/steps), rounded, and of what rounding took from each, as a part of it. To the latter c0 can
+be added, so that it costs nothing; it is 0 but with 8 steps, where it takes a quarter of the error. Further constants are
+log2(e) and ln(2), each as an unevaluated sum of two doubles.
 
 Method: Remez's exchange algorithm (1934) in decimal arithmetic of 60 digits. Rounding every coefficient of the result
 by itself would multiply the error, so they are rounded by successive refits: the first is rounded, the others are fitted
 again with it, then the second is rounded, and so on (the idea of Brisebarre & Chevillard, "Efficient polynomial L-infinity
-approximations", ARITH 2007). Last, c1, c2 and c3 may be moved by a unit in the last place, if that helps: for float,
-judged by the largest error of a simulated evaluation by Horner's rule with fused multiply-add; for double, by the
-largest relative error of the polynomial itself. These moves are recorded in FORMATS; --search finds them again.
+approximations", ARITH 2007). Last, c1, c2 and c3 may be moved by a unit in the last place, if that helps: for floats with 1
+step, judged by the largest error of a simulated evaluation by Horner's rule with fused multiply-add; elsewhere, by the largest
+relative error of the polynomial itself. These moves are recorded in FORMATS; --search finds them again.
 
     exp2_coefficients.py                 prints coefficients, constants and errors
     exp2_coefficients.py --check HEADER  exits 1 unless the header has each of them as a hexadecimal literal
@@ -46,17 +47,20 @@ class Format:
     suffix: str  # of C++ literals
     steps: int  # of the table to an octave
     degree: int
+    is_natural: bool  # are the coefficients by powers of r*ln2, of which e is the base?
     has_constant: bool  # c0, or is it 0?
     moves: tuple[int, ...]  # of c1, c2, c3, in units in the last place, as --search finds them
 
 
 FORMATS = (
-    Format("float", 24, "f", 1, 6, False, (0, 0, 0)),
-    Format("float", 24, "f", 8, 3, True, (0, 1, -1)),
-    Format("float", 24, "f", 16, 3, False, (0, 0, 0)),
-    Format("double", 53, "", 1, 11, False, (0, 0, 0)),
-    Format("double", 53, "", 4, 8, False, (0, 0, 0)),
-    Format("double", 53, "", 16, 7, False, (0, 0, -1)),
+    Format("float", 24, "f", 1, 6, False, False, (0, 0, 0)),
+    Format("float", 24, "f", 1, 6, True, False, (0, 0, 0)),
+    Format("float", 24, "f", 8, 3, False, True, (0, 1, -1)),
+    Format("float", 24, "f", 16, 3, False, False, (0, 0, 0)),
+    Format("double", 53, "", 1, 11, False, False, (0, 0, 0)),
+    Format("double", 53, "", 1, 11, True, False, (0, 0, 0)),
+    Format("double", 53, "", 4, 8, False, False, (0, 0, 0)),
+    Format("double", 53, "", 16, 7, False, False, (0, 0, -1)),
 )
 TABLE_STEPS = 16  # a table of fewer steps is a part of it
 
@@ -215,12 +219,17 @@ def given(f: Format) -> Coefficients:
     return () if f.has_constant else (Decimal(0),)
 
 
+def unit_of_argument(f: Format) -> Decimal:
+    return LN2 if f.is_natural else Decimal(1)
+
+
 def rounded_fit(f: Format, moves: tuple[int, ...]) -> Coefficients:
     fixed = given(f)
     while len(fixed) <= f.degree:
         k = len(fixed)
         move = moves[k - 1] if 1 <= k <= len(moves) else 0
-        fixed = (*fixed, round_coefficient(fit(f.degree, f.steps, fixed)[k], f.bits, move))
+        unit = unit_of_argument(f) ** k
+        fixed = (*fixed, round_coefficient(fit(f.degree, f.steps, fixed)[k] / unit, f.bits, move) * unit)
     return fixed
 
 
@@ -268,7 +277,7 @@ def largest_simulated_error(f: Format, coefficients: Coefficients, points: list[
 
 def objective(f: Format) -> Callable[[Coefficients, float], float]:
     """What the search minimises, as a function of coefficients and of a bound above which it need not be exact."""
-    if f.name == "float" and f.steps == 1:
+    if f.name == "float" and f.steps == 1 and not f.is_natural:
         points = arguments(f)
         return lambda coefficients, bound: largest_simulated_error(f, coefficients, points, bound)
     # A double's rounding errors outweigh its polynomial's: samples would only fit the noise.
@@ -305,8 +314,11 @@ def literal(x: Decimal, suffix: str) -> str:
 
 
 def by_powers_of_r(f: Format) -> list[Decimal]:
-    """The coefficients as the header has them: by powers of r rather than of r/steps, which is a power of two."""
-    return [c / f.steps**k for k, c in enumerate(rounded_fit(f, f.moves))]
+    """The coefficients as the header has them: by powers of r rather than of r/steps, or of r*ln2 if they are natural."""
+    # Of 60 digits, the last are rounded away.
+    return [
+        Decimal(float(c / (f.steps * unit_of_argument(f)) ** k)) for k, c in enumerate(rounded_fit(f, f.moves))
+    ]
 
 
 def table(f: Format) -> list[tuple[Decimal, Decimal]]:
@@ -319,17 +331,21 @@ def table(f: Format) -> list[tuple[Decimal, Decimal]]:
     return result
 
 
+def label(f: Format) -> str:
+    return f"{f.name}, {f.steps} steps" + (", natural" if f.is_natural else "")
+
+
 def print_table() -> None:
     for f in FORMATS:
         coefficients = rounded_fit(f, f.moves)
-        print(f"{f.name}, {f.steps} steps, degree {f.degree}:")
+        print(f"{label(f)}, degree {f.degree}:")
         for k, c in enumerate(by_powers_of_r(f)):
             print(f"  c{k:<2} {literal(c, f.suffix)}")
         unit = Decimal(2) ** f.bits
         unrounded = largest_relative_error(fit(f.degree, f.steps, given(f)), f.steps)
         print(f"  relative error {largest_relative_error(coefficients, f.steps) * unit:.5f} * 2^-{f.bits}", end="")
         print(f" ({unrounded * unit:.5f} before rounding)")
-        if f.steps == 1:
+        if f.steps == 1 and not f.is_natural:
             simulated = largest_simulated_error(f, coefficients, arguments(f), math.inf)
             print(f"  evaluated with fused multiply-add: {simulated:.5f} ULP at {SIMULATED_STEPS + 1} points")
         if f.steps == TABLE_STEPS:
@@ -357,7 +373,7 @@ def check(header: Path) -> int:
         for k, c in enumerate(by_powers_of_r(f)):
             if c == 0:
                 continue
-            expected[f"{f.name}, {f.steps} steps, c{k}"] = literal(c, f.suffix)
+            expected[f"{label(f)}, c{k}"] = literal(c, f.suffix)
         if f.steps == TABLE_STEPS:
             for j, (rounded, residual) in enumerate(table(f)):
                 expected[f"{f.name}, table[{j}]"] = literal(rounded, f.suffix)
@@ -374,7 +390,7 @@ def confirm_moves() -> int:
     status = 0
     for f in FORMATS:
         best = search(f)
-        print(f"{f.name}, {f.steps} steps: best moves of c1, c2, c3: {best}, recorded: {f.moves}")
+        print(f"{label(f)}: best moves of c1, c2, c3: {best}, recorded: {f.moves}")
         if best != f.moves:
             status = 1
     return status

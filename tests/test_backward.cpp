@@ -1,6 +1,7 @@
 // The backward passes: against their definition in long double, against differences of the forward pass, along any axis.
 
 #include "backward_oracle.hpp"
+#include "bounds.hpp"
 #include "catch.hpp"
 #include "logits.hpp"
 #include "oracle.hpp"
@@ -18,7 +19,7 @@
 
 namespace {
 
-constexpr double bound = 4;
+const double bound = backward_error_bound();
 
 const std::vector<std::size_t> lengths = [] {
     std::vector<std::size_t> all(140);

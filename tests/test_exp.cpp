@@ -24,7 +24,7 @@ template <class T>
 constexpr double bound = exp2_steps<batch<T>> == 16             ? 0.6
                          : exp2_steps<batch<T>> == 4            ? 0.75
                          : has_fused_multiply_add<default_arch> ? 1.0
-                                                                : 1.6;
+                                                                : 1.4;
 
 /// Before the last rounding. The short argument of a table loses less.
 template <class T>

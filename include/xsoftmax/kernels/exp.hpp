@@ -84,6 +84,18 @@ inline constexpr double exp2_coefficients<double, 16>[] = {
     0x1.62e42fefa39efp-5,  0x1.ebfbdff82c58fp-11, 0x1.c6b08d70504bcp-17, 0x1.3b2ab6fb628bp-23,
     0x1.5d87f89c71345p-30, 0x1.4309f742d6c57p-37, 0x1.030d8b69a92bdp-44};
 
+/// e^r ≈ 1 + (r + r²·(c2 + r·(c3 + …))) for |r| ≤ ln 2/2. These begin with c2.
+template <class T>
+inline constexpr T exp_coefficients[1] = {};
+
+template <>
+inline constexpr float exp_coefficients<float>[] = {0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558bcp-5f, 0x1.1239c6p-7f,
+                                                    0x1.6a415ep-10f};
+template <>
+inline constexpr double exp_coefficients<double>[] = {
+    0x1.000000000000ap-1,  0x1.5555555555503p-3,  0x1.55555555506dfp-5,  0x1.1111111126267p-7,  0x1.6c16c18475aafp-10,
+    0x1.a01a0130e44e5p-13, 0x1.a019994ba0678p-16, 0x1.71df1947e63bep-19, 0x1.28ae236540b8cp-22, 0x1.ad90401ad74p-26};
+
 /// c0: with a table it costs nothing, as a part of what is added to 1 anyway. With eighths it takes a quarter of the
 /// polynomial's error, with sixteenths there is nothing to take.
 template <class T, std::size_t Steps>
@@ -176,17 +188,28 @@ inline constexpr std::size_t exp2_steps = table_size<B> == 0 ? 1 : table_size<B>
 inline constexpr extended log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
 inline constexpr extended ln_2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
 
+/// Horner's rule.
+template <class B, std::size_t Count>
+XSOFTMAX_ALWAYS_INLINE B polynomial(const value_of<B> (&c)[Count], B r)
+{
+    B y(c[Count - 1]);
+    XSOFTMAX_UNROLL
+    for (std::size_t k = 2; k <= Count; ++k) y = multiply_add(y, r, B(c[Count - k]));
+    return y;
+}
+
 /// c1 + r·(c2 + …)
 template <std::size_t Steps, class B>
 XSOFTMAX_ALWAYS_INLINE B exp2_slope(B r)
 {
-    using T = value_of<B>;
-    constexpr auto& c = exp2_coefficients<T, Steps>;
-    constexpr std::size_t degree = sizeof(c) / sizeof(T);
-    B y(c[degree - 1]);
-    XSOFTMAX_UNROLL
-    for (std::size_t k = 2; k <= degree; ++k) y = multiply_add(y, r, B(c[degree - k]));
-    return y;
+    return polynomial<B>(exp2_coefficients<value_of<B>, Steps>, r);
+}
+
+/// e^r − 1
+template <class B>
+XSOFTMAX_ALWAYS_INLINE B exp_minus_one(B r)
+{
+    return r + r * r * polynomial<B>(exp_coefficients<value_of<B>>, r);
 }
 
 /// A temperature as the kernels use it: constants for u·x/T' with T' = T·unit, where `unit` is a power of two that keeps
@@ -196,6 +219,7 @@ struct temperature_scale {
     double unit;
     wide<T> temperature;   ///< T' = T·unit
     wide<T> inverse;       ///< 1/T'
+    T inverse_rounded;     ///< 1/T', rounded
     split<T> log2_e_over;  ///< Steps·log2(e)/T'
     split<T> ln_2_times;   ///< T'·ln 2, the high part short
     T cutoff;              ///< x − maximum below it is negligible
@@ -278,6 +302,7 @@ inline constexpr temperature_scale<T, Steps> unit_temperature = {
     1,
     wide_from<T>(1.0),
     wide_from<T>(1.0),
+    1,
     split_into<T>(wide_from<T>(steps_to_e<Steps>)),
     split_ln_2<T>(wide_from<T>(ln_2)),
     exp_constants<T>::cutoff,
@@ -294,6 +319,7 @@ XSOFTMAX_ALWAYS_INLINE temperature_scale<T, Steps> temperature_scale<T, Steps>::
     s.unit = unit;
     s.temperature = wide_from<T>(scaled);
     s.inverse = wide_from<T>(1.0) / s.temperature;
+    s.inverse_rounded = static_cast<T>(to_double(s.inverse));
     s.log2_e_over = split_into<T>(wide_from<T>(steps_to_e<Steps>) / s.temperature);
     s.ln_2_times = split_ln_2<T>(wide_from<T>(ln_2) * s.temperature);
     s.cutoff = exp_constants<T>::cutoff * static_cast<T>(scaled);
@@ -330,20 +356,35 @@ XSOFTMAX_ALWAYS_INLINE B rounded_multiply_add(B a, B b, B c)
         return rounded(multiply_add(a, b, c));
 }
 
-/// x/T'·log2 e − n in steps, given −n: what differs with and without fused multiply-add.
-/// Without it, n·ln2_high is exact because ln2_high is short, and so is its difference from x.
+/// What is left of x/T' when powers of two are taken from it is a natural logarithm where there is no fused multiply-add, which at
+/// T' = 1 saves a product; elsewhere it is counted in steps.
 template <class B>
+inline constexpr bool is_reduced_to_natural = !has_fused_multiply_add<arch_of<B>>;
+
+/// x/T' − n·ln 2, or x/T'·log2 e − n in steps, given −n. The former without dividing unless `Divides`.
+///
+/// Without fused multiply-add, n·ln2_high is exact because ln2_high is short, and so is its difference from x.
+template <bool Divides, class B>
 XSOFTMAX_ALWAYS_INLINE B reduced(B x, B minus_n, const scale_for<B>& s)
 {
-    if constexpr (has_fused_multiply_add<arch_of<B>>) {
+    if constexpr (is_reduced_to_natural<B>) {
+        static_assert(exp2_steps<B> == 1);
+        const B r = rounded(B(x + minus_n * B(s.ln_2_times.high))) + minus_n * B(s.ln_2_times.low);
+        return Divides ? B(r * B(s.inverse_rounded)) : r;
+    }
+    else {
         const B r = multiply_add(x, B(s.log2_e_over.high), minus_n);
         return multiply_add(x, B(s.log2_e_over.low), r);
     }
-    else {
-        static_assert(exp2_steps<B> == 1);
-        const B r = rounded(B(x + minus_n * B(s.ln_2_times.high))) + minus_n * B(s.ln_2_times.low);
-        return r * B(s.log2_e_over.high);
-    }
+}
+
+/// Calls run(divides) with whether x is to be divided by T' when it is reduced, so that a sweep need not.
+template <class B, class Reference, class Run>
+XSOFTMAX_ALWAYS_INLINE void with_division(const Reference& reference, const Run& run)
+{
+    if constexpr (is_reduced_to_natural<B>)
+        if (reference.is_undivided()) return run(std::false_type{});
+    run(std::true_type{});
 }
 
 /// Added to a number of steps n, it rounds that to an integer, and shifted into the exponent (into_exponent) the sum's bits
@@ -370,14 +411,20 @@ struct exponential_parts {
     B excess;    ///< without a table: what rounding took from the fraction
 
     /// With `offset` = exponent_base, or that many steps less.
+    template <bool Divides = true>
     XSOFTMAX_ALWAYS_INLINE static exponential_parts of(B x, B offset, const scale_for<B>& scale)
     {
         using T = value_of<B>;
         constexpr std::size_t steps = exp2_steps<B>;
         const B counted = rounded_multiply_add(x, B(scale.log2_e_over.high), offset);
-        const B r = reduced(x, offset - counted, scale);
-        if constexpr (steps == 1) {
-            const B one(T(1)), slope = exp2_slope<1>(r), fraction = rounded_multiply_add(slope, r, one);
+        const B r = reduced<Divides>(x, offset - counted, scale);
+        const B one(T(1));
+        if constexpr (is_reduced_to_natural<B>) {
+            const B rest = rounded(exp_minus_one(r)), fraction = rounded(B(one + rest));
+            return {fraction, into_exponent(counted), rounded(B(one - fraction)) + rest};
+        }
+        else if constexpr (steps == 1) {
+            const B slope = exp2_slope<1>(r), fraction = rounded_multiply_add(slope, r, one);
             return {fraction, into_exponent(counted), multiply_add(slope, r, one - fraction)};
         }
         else {
@@ -400,7 +447,7 @@ struct exponential_parts {
         exponential_parts result = of(x, offset, scale);
         if constexpr (steps == 8) {
             const B counted = rounded_multiply_add(x, B(scale.log2_e_over.high), offset);
-            const B r = reduced(x, offset - counted, scale) * B(T(1) / T(steps));
+            const B r = reduced<true>(x, offset - counted, scale) * B(T(1) / T(steps));
             const B residual = look_up(exp2_table_of<T, steps>.residuals, counted) - B(exp2_constant<T, steps>);
             result.fraction = multiply_add(exp2_slope<1>(r), r, residual);
         }
@@ -478,9 +525,13 @@ public:
     XSOFTMAX_ALWAYS_INLINE B cutoff() const { return cutoff_; }
     XSOFTMAX_ALWAYS_INLINE B offset() const { return offset_; }
 
+    /// Is dividing by T' nothing?
+    XSOFTMAX_ALWAYS_INLINE bool is_undivided() const { return scale_.inverse_rounded == T(1); }
+
+    template <bool Divides = true>
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
     {
-        return exponential_parts<B>::of(x, offset_, scale_).product(not_below(x, cutoff_));
+        return exponential_parts<B>::template of<Divides>(x, offset_, scale_).product(not_below(x, cutoff_));
     }
 
     /// The parts of an exponential relative to 1, made relative to the maximum.
@@ -574,6 +625,9 @@ public:
     {
     }
 
+    XSOFTMAX_ALWAYS_INLINE bool is_undivided() const { return false; }
+
+    template <bool = true>
     XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
     {
         const B d = difference(x);
@@ -619,7 +673,13 @@ public:
     {
     }
 
-    XSOFTMAX_ALWAYS_INLINE B exponential(B x) const { return near_.exponential(x * unit_); }
+    XSOFTMAX_ALWAYS_INLINE bool is_undivided() const { return false; }
+
+    template <bool = true>
+    XSOFTMAX_ALWAYS_INLINE B exponential(B x) const
+    {
+        return near_.exponential(x * unit_);
+    }
     XSOFTMAX_ALWAYS_INLINE T rough_exponential(T x) const { return first_lane(exponential(B(x))); }
 
     XSOFTMAX_ALWAYS_INLINE wide<T> precise_exponential(T x) const

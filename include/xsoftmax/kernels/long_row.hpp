@@ -121,26 +121,27 @@ public:
     template <bool Blocks = true>
     XSOFTMAX_ALWAYS_INLINE void row(std::size_t n)
     {
-        const auto each = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            single(window);
+        const auto sweep = [&](auto in_trees) XSOFTMAX_INLINE_LAMBDA {
+            with_division<B>(reference_, [&](auto divides) XSOFTMAX_INLINE_LAMBDA {
+                for_each_window<B, Blocks>(
+                    n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { block<in_trees, divides>(i); },
+                    [&](auto window) XSOFTMAX_INLINE_LAMBDA { single(window); });
+            });
         };
         if constexpr (Operation::any_reference)
-            if (!trees_->are_used())
-                return for_each_window<B, Blocks>(
-                    n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { block<false>(i); }, each);
-        for_each_window<B, Blocks>(
-            n, [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { block<true>(i); }, each);
+            if (!trees_->are_used()) return sweep(std::false_type{});
+        sweep(std::true_type{});
     }
 
     /// A block of them.
-    template <bool InTree>
+    template <bool InTree, bool Divides>
     XSOFTMAX_ALWAYS_INLINE void block(std::size_t i)
     {
         if (prefetches_) prefetch_block_ahead<B>(logits_ + i);
         B kept[block_size], terms[block_size][sums];
         XSOFTMAX_UNROLL
         for (std::size_t k = 0; k < block_size; ++k)
-            kept[k] = terms_of(whole_window<B>{i + k * B::size}, terms[k], tops_[k % 2]);
+            kept[k] = terms_of<Divides>(whole_window<B>{i + k * B::size}, terms[k], tops_[k % 2]);
         XSOFTMAX_UNROLL
         for (std::size_t j = 0; j < Operation::exponential_sums; ++j) {
             if constexpr (InTree) {
@@ -170,7 +171,7 @@ public:
     XSOFTMAX_ALWAYS_INLINE void single(Window window)
     {
         B terms[sums];
-        const B kept = terms_of(window, terms, tops_[0]);
+        const B kept = terms_of<true>(window, terms, tops_[0]);
         // A part stored and loaded again at another width stalls for 20 ns, so the ragged end stays in a register.
         if constexpr (std::is_same_v<Window, part_window<B>>)
             end_ = kept;
@@ -228,12 +229,12 @@ private:
 
     XSOFTMAX_ALWAYS_INLINE sum_of<B>& others(std::size_t j) { return others_[j - Operation::exponential_sums]; }
 
-    template <class Window>
+    template <bool Divides, class Window>
     XSOFTMAX_ALWAYS_INLINE B terms_of(Window window, B* terms, B& top)
     {
         const B x = window.load_from(logits_, -infinity<C>);
         if constexpr (FindsMaximum) top = maximum(top, x);
-        const B e = reference_.exponential(x);
+        const B e = reference_.template exponential<Divides>(x);
         operation_.add_up(x, e, reference_, window, terms);
         if constexpr (Operation::counts_winners && knows_winners<Reference, B>)
             winners_ += count_true<B>(reference_.is_maximum(x));

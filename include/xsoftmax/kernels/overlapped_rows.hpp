@@ -161,12 +161,15 @@ XSOFTMAX_ALWAYS_INLINE void overlap_rows(const Waiting& waiting, std::size_t row
             guessed_row<B, operation_type> row(operation, logits(r), exponentials, guess, scale, trees, prefetches);
             auto& sweep = row.sweep();
             const auto sweep_blocks = [&](auto in_trees) XSOFTMAX_INLINE_LAMBDA {
-                std::size_t i = 0;
-                for (; i < in_blocks && (i < behind || !before.is_there); i += block) sweep.template block<in_trees>(i);
-                for (; i < in_blocks; i += block) {
-                    sweep.template block<in_trees>(i);
-                    writer.block(result_at);
-                }
+                with_division<B>(sweep.reference(), [&](auto divides) XSOFTMAX_INLINE_LAMBDA {
+                    std::size_t i = 0;
+                    for (; i < in_blocks && (i < behind || !before.is_there); i += block)
+                        sweep.template block<in_trees, divides>(i);
+                    for (; i < in_blocks; i += block) {
+                        sweep.template block<in_trees, divides>(i);
+                        writer.block(result_at);
+                    }
+                });
             };
             trees.clear();
             if (trees.are_used())
