@@ -56,7 +56,10 @@ exact_gradient<T> log_softmax_gradient(const std::vector<T>& y, const std::vecto
         const long double p = std::exp(static_cast<long double>(y[i]));
         if (p > 0.5L) {
             const long double lacking = -std::expm1(static_cast<long double>(y[i]));
-            result.value.push_back((lacking * sum - (sum - g[i])) / temperature);
+            long double elsewhere = 0;  // a difference might leave no digits of it
+            for (std::size_t j = 0; j < y.size(); ++j)
+                if (j != i) elsewhere += g[j];
+            result.value.push_back((lacking * sum - elsewhere) / temperature);
             result.scale.push_back((lacking * size + (size - std::abs(g[i]))) / temperature);
         }
         else {

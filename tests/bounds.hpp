@@ -17,12 +17,3 @@ double error_bound(std::string_view function)
     if (function == "softmax" || function == "cross_entropy gradient") return 3;
     return is_best && sizeof(T) == 4 ? 2 : 3;
 }
-
-/// The same of the backward passes. Without fused multiply-add a quotient by the temperature is rounded twice more.
-inline double backward_error_bound()
-{
-    const std::string_view architecture = xsoftmax::architecture();
-    for (const std::string_view fused : {"avx512", "avx2", "neon", "sve"})
-        if (architecture.substr(0, fused.size()) == fused) return 4;
-    return 5;
-}

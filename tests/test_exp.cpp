@@ -22,9 +22,9 @@ using batch = xsimd::batch<T, default_arch>;
 /// roundings.
 template <class T>
 constexpr double bound = exp2_steps<batch<T>> == 16             ? 0.6
-                         : exp2_steps<batch<T>> == 4            ? 0.75
+                         : exp2_steps<batch<T>> == 4            ? 0.9
                          : has_fused_multiply_add<default_arch> ? 1.0
-                                                                : 1.4;
+                                                                : 1.6;
 
 /// Before the last rounding. The short argument of a table loses less.
 template <class T>

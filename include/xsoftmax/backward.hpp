@@ -17,9 +17,9 @@ inline namespace XSOFTMAX_TARGET {
 /// Shapes: views of float or double of the same extents, each with strides of its own. `gradient` may be the same view as
 /// `probabilities` or `upstream`.
 /// Options: `temperature` T > 0, that of the forward pass, default 1; `axis`, default the last one.
-/// Error: at most 5 ULP (6 without fused multiply-add) of the largest of p·|u − c|/T and p·Σ_j p[j]·|u[j] − c|/T, where c is
-/// the u of an element with more than half of the mass, or 0: where the difference cancels, the operands' own rounding is no
-/// smaller. What a dominant element lacks to 1 is taken from the others, so that small gradients keep their digits.
+/// Error: at most 6 ULP of the largest of p·|u − c|/T and p·Σ_j p[j]·|u[j] − c|/T, where c is the u of an element with more
+/// than half of the mass, or 0: where the difference cancels, the operands' own rounding is no smaller. What a dominant
+/// element lacks to 1 is taken from the others, so that small gradients keep their digits.
 /// Values: a NaN anywhere makes its row NaN.
 /// Method: p·((u − c) − Σ_j p[j]·(u[j] − c))/T, whose sums are kept in twice the precision, see kernels/backward.hpp.
 /// Throws: std::out_of_range if there is no such axis; std::invalid_argument if T is not in (0, ∞), the extents differ or
@@ -58,7 +58,7 @@ void softmax_backward(Probabilities&& probabilities, Upstream&& upstream, Gradie
 /// u[j])/T along each row.
 ///
 /// Shapes, options and exceptions: as for softmax_backward; the first operand is log_softmax's result.
-/// Error: at most 4 ULP of the larger of |u[i]|/T and exp(y[i])·|Σ_j u[j]|/T, and, where exp(y[i]) > 1/2, of the larger of
+/// Error: at most 5 ULP of the larger of |u[i]|/T and exp(y[i])·|Σ_j u[j]|/T, and, where exp(y[i]) > 1/2, of the larger of
 /// |Σ_{j≠i} u[j]|/T and (1 − exp(y[i]))·|Σ_j u[j]|/T; Σ_j |u[j]| takes the sums' place where these cancel.
 /// Values: a NaN in u makes its row NaN, one in y its own element.
 /// Method: as it stands, but at an element with more than half of the mass (−Σ_{j≠i} u[j] − (exp(y) − 1)·Σ u)/T by a series, see

@@ -22,57 +22,49 @@ inline namespace XSOFTMAX_TARGET {
 /// Adds Σ term(window) from a block of a row on. Blocks are added in trees, so that an operand is rounded three times at most
 /// before it is in double: these sums are where terms of both signs cancel, and their operands have been rounded already.
 ///
-/// Stops before the block, or what is left behind the last, in which watched(window) exceeds `bound` somewhere, and returns its
-/// place, or n.
-template <class B, class Term, class Watched>
+/// If it `Stops`, then before the first block, or before what is left behind the last, in which watched(window) exceeds `bound`
+/// somewhere. Returns where it has stopped, or n.
+template <class B, bool Stops = true, class Term, class Watched>
 XSOFTMAX_ALWAYS_INLINE std::size_t add_up_to(sum_of<B>& total, std::size_t from, std::size_t n, value_of<B> bound,
-                                             Term&& term, Watched&& watched)
+                                             const Term& term, const Watched& watched)
 {
     constexpr std::size_t block = block_size * B::size;
     std::size_t i = from;
+    auto above = B(bound) > B(bound);
+    const auto watch = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
+        // Not by a maximum, in which a NaN might hide it.
+        if constexpr (Stops) above = above | (watched(window) > B(bound));
+    };
     for (; n - i >= block; i += block) {
-        B terms[block_size][1], most[2];
+        B terms[block_size][1];
         XSOFTMAX_UNROLL
         for (std::size_t k = 0; k < block_size; ++k) {
             const whole_window<B> window{i + k * B::size};
-            const B x = watched(window);
-            most[k % 2] = k < 2 ? x : maximum(most[k % 2], x);
+            watch(window);
             terms[k][0] = term(window);
         }
-        if (any_true<B>(maximum(most[0], most[1]) > B(bound))) [[unlikely]]
+        if (Stops && any_true<B>(above)) [[unlikely]]
             return i;
         total.add(tree_sum<block_size>(terms, 0));
     }
     const std::size_t last = i;
     sum_of<B> with_last = total;
-    auto any_above = B(bound) > B(bound);
     const auto add = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        any_above = any_above | (watched(window) > B(bound));  // where NaN are too, as in a group
+        watch(window);
         with_last.add(term(window));
     };
     for (; n - i >= B::size; i += B::size) add(whole_window<B>{i});
     if (i != n) add(part_window<B>{i, n - i});
-    if (any_true<B>(any_above)) return last;
+    if (Stops && any_true<B>(above)) return last;
     total = with_last;
     return n;
 }
 
-/// The same of what exceeds no bound.
+/// The same without stopping.
 template <class B, class Term>
-XSOFTMAX_ALWAYS_INLINE void add_up(sum_of<B>& total, std::size_t from, std::size_t n, Term&& term)
+XSOFTMAX_ALWAYS_INLINE void add_up(sum_of<B>& total, std::size_t from, std::size_t n, const Term& term)
 {
-    for_each_window<B>(
-        n - from,
-        [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-            B terms[block_size][1];
-            XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k) terms[k][0] = term(whole_window<B>{from + i + k * B::size});
-            total.add(tree_sum<block_size>(terms, 0));
-        },
-        [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-            window.at += from;
-            total.add(term(window));
-        });
+    add_up_to<B, false>(total, from, n, value_of<B>(0), term, term);
 }
 
 /// Writes result(window) over a row. All stores of a block after all its loads: a load waits for an earlier store whose
@@ -240,18 +232,22 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     if (const std::size_t stop = add_up_to<B>(total, 0, n, half, product, p_at); stop != n) {
         const std::size_t next = end_of_block<B>(stop, n);
         const std::size_t dominant = only_element_above<B>(probabilities, stop, next, half);
-        reference = dominant == next ? T(0) : upstream[dominant] + T(0);  // as in a group, where -0 becomes 0
-        const auto relative = [&, c = B(reference)](auto window) XSOFTMAX_INLINE_LAMBDA {
-            return weighted(p_at(window), g_at(window), c);
-        };
-        sum_of<B> again;
-        add_up<B>(again, 0, next, relative);
-        if (dominant == next || add_up_to<B>(again, next, n, half, relative, p_at) != n) [[unlikely]] {
-            reference = 0;  // no probabilities
-            again = total;
-            add_up<B>(again, stop, n, product);
+        bool is_only = false;
+        if (dominant != next) [[likely]] {
+            const T c = upstream[dominant] + T(0);  // as in a group, where -0 becomes 0
+            const auto relative = [&, c = B(c)](auto window) XSOFTMAX_INLINE_LAMBDA {
+                return weighted(p_at(window), g_at(window), c);
+            };
+            sum_of<B> again;
+            add_up<B>(again, 0, next, relative);
+            is_only = add_up_to<B>(again, next, n, half, relative, p_at) == n;
+            if (is_only) {
+                reference = c;
+                total = again;
+            }
         }
-        total = again;
+        if (!is_only) [[unlikely]]  // no probabilities
+            add_up<B>(total, stop, n, product);
     }
     const double mean = to_double(total.total());
 

@@ -7,8 +7,8 @@
 /// x/T is split into powers of two and a remainder by itself, as the maximum is, and integers and remainders subtract
 /// exactly. Relative to its own exponential the maximum's is 1 at every temperature.
 ///
-/// Reduction: Cody & Waite, Software Manual for the Elementary Functions (1980), in base 2; with temperature folded into
-/// the constants. Tables with what rounding took from their entries: Tang (ACM TOMS 15 (1989)), and Gal & Bachelis (ACM
+/// Reduction: Cody & Waite, Software Manual for the Elementary Functions (1980), in base 2 where multiplying and adding is one
+/// instruction, else in base e; with temperature folded into the constants. Tables with what rounding took from their entries: Tang (ACM TOMS 15 (1989)), and Gal & Bachelis (ACM
 /// TOMS 17 (1991)). Polynomials: minimax in the relative error (Remez). Each constant is recomputed by
 /// tests/exp2_coefficients.py.
 
@@ -406,7 +406,7 @@ XSOFTMAX_ALWAYS_INLINE B into_exponent(B counted)
 /// rows this hides nearly everything behind the search for the maximum.
 template <class B>
 struct exponential_parts {
-    B fraction;  ///< 2^(r/steps), or with a table what it, and the entry's residual, add to 1
+    B fraction;  ///< 2^(r/steps), or e^r, or with a table what it, and the entry's residual, add to 1
     B power;     ///< 2^(n/steps + stored_exponent)
     B excess;    ///< without a table: what rounding took from the fraction
 
@@ -464,7 +464,7 @@ struct exponential_parts {
             return multiply_add_where(counts, fraction, power, power);
     }
 
-    /// The same before its last rounding, which is half an ULP of the 0.56 to 1.4 that an exponential may be off.
+    /// The same before its last rounding, which is half an ULP of the 0.56 to 1.5 that an exponential may be off.
     XSOFTMAX_ALWAYS_INLINE two_parts<B> unrounded_product(mask_of<B> counts) const
     {
         if constexpr (exp2_steps<B> == 1)

@@ -700,7 +700,7 @@ private:
 
 // ---- Tables in registers ---------------------------------------------------------------------------------------------
 
-/// How many entries a table has that look_up finds in an instruction or four; 0 where there is none. xsimd 8.1 has no swizzle at
+/// How many entries a table has that look_up finds in one to four instructions; 0 where there is none. xsimd 8.1 has no swizzle at
 /// run time, and 14.3 takes 17 instructions for AVX2's.
 template <class B>
 inline constexpr std::size_t table_size = is_avx512<arch_of<B>>                                      ? 16
