@@ -19,43 +19,78 @@
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
+/// Has any element exceeded a bound?
+template <class B>
+class any_above {
+public:
+    XSOFTMAX_ALWAYS_INLINE explicit any_above(B bound) : bound_(bound), above_(bound > bound) {}
+    XSOFTMAX_ALWAYS_INLINE void see(B x) { above_ = above_ | (x > bound_); }
+    XSOFTMAX_ALWAYS_INLINE void see(const any_above& other) { above_ = above_ | other.above_; }
+    XSOFTMAX_ALWAYS_INLINE bool is_any() const { return any_true<B>(above_); }
+
+private:
+    B bound_;
+    mask_of<B> above_;
+};
+
+/// The same in an operation less, where a NaN may hide it, for sums that this makes NaN.
+template <class B>
+class maximum_above {
+public:
+    XSOFTMAX_ALWAYS_INLINE explicit maximum_above(B bound) : bound_(bound), most_(bound) {}
+    XSOFTMAX_ALWAYS_INLINE void see(B x) { most_ = maximum(most_, x); }
+    XSOFTMAX_ALWAYS_INLINE void see(const maximum_above& other) { see(other.most_); }
+    XSOFTMAX_ALWAYS_INLINE bool is_any() const { return any_true<B>(most_ > bound_); }
+
+private:
+    B bound_;
+    B most_;
+};
+
+/// None is looked for.
+template <class B>
+struct none_above {
+    XSOFTMAX_ALWAYS_INLINE explicit none_above(B) {}
+    XSOFTMAX_ALWAYS_INLINE void see(B) {}
+    XSOFTMAX_ALWAYS_INLINE void see(const none_above&) {}
+    XSOFTMAX_ALWAYS_INLINE bool is_any() const { return false; }
+};
+
 /// Adds Σ term(window) from a block of a row on. Blocks are added in trees, so that an operand is rounded three times at most
 /// before it is in double: these sums are where terms of both signs cancel, and their operands have been rounded already.
 ///
-/// If it `Stops`, then before the first block, or before what is left behind the last, in which watched(window) exceeds `bound`
-/// somewhere. Returns where it has stopped, or n.
-template <class B, bool Stops = true, class Term, class Watched>
+/// Stops before the first block, or before what is left behind the last, in which `Above` has seen watched(window) exceed
+/// `bound`. Returns where it has stopped, or n.
+template <class Above, class B, class Term, class Watched>
 XSOFTMAX_ALWAYS_INLINE std::size_t add_up_to(sum_of<B>& total, std::size_t from, std::size_t n, value_of<B> bound,
                                              const Term& term, const Watched& watched)
 {
     constexpr std::size_t block = block_size * B::size;
     std::size_t i = from;
-    auto above = B(bound) > B(bound);
-    const auto watch = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        // Not by a maximum, in which a NaN might hide it.
-        if constexpr (Stops) above = above | (watched(window) > B(bound));
-    };
     for (; n - i >= block; i += block) {
+        Above above{B(bound)}, above_too{B(bound)};  // one would be waited for
         B terms[block_size][1];
         XSOFTMAX_UNROLL
         for (std::size_t k = 0; k < block_size; ++k) {
             const whole_window<B> window{i + k * B::size};
-            watch(window);
+            (k % 2 == 0 ? above : above_too).see(watched(window));
             terms[k][0] = term(window);
         }
-        if (Stops && any_true<B>(above)) [[unlikely]]
+        above.see(above_too);
+        if (above.is_any()) [[unlikely]]
             return i;
         total.add(tree_sum<block_size>(terms, 0));
     }
     const std::size_t last = i;
     sum_of<B> with_last = total;
+    Above above{B(bound)};
     const auto add = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        watch(window);
+        above.see(watched(window));
         with_last.add(term(window));
     };
     for (; n - i >= B::size; i += B::size) add(whole_window<B>{i});
     if (i != n) add(part_window<B>{i, n - i});
-    if (Stops && any_true<B>(above)) return last;
+    if (above.is_any()) return last;
     total = with_last;
     return n;
 }
@@ -64,7 +99,7 @@ XSOFTMAX_ALWAYS_INLINE std::size_t add_up_to(sum_of<B>& total, std::size_t from,
 template <class B, class Term>
 XSOFTMAX_ALWAYS_INLINE void add_up(sum_of<B>& total, std::size_t from, std::size_t n, const Term& term)
 {
-    add_up_to<B, false>(total, from, n, value_of<B>(0), term, term);
+    add_up_to<none_above<B>>(total, from, n, value_of<B>(0), term, term);
 }
 
 /// Writes result(window) over a row. All stores of a block after all its loads: a load waits for an earlier store whose
@@ -229,7 +264,7 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
     };
     T reference = 0;
     sum_of<B> total;
-    if (const std::size_t stop = add_up_to<B>(total, 0, n, half, product, p_at); stop != n) {
+    if (const std::size_t stop = add_up_to<maximum_above<B>>(total, 0, n, half, product, p_at); stop != n) {
         const std::size_t next = end_of_block<B>(stop, n);
         const std::size_t dominant = only_element_above<B>(probabilities, stop, next, half);
         bool is_only = false;
@@ -240,7 +275,7 @@ XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* ups
             };
             sum_of<B> again;
             add_up<B>(again, 0, next, relative);
-            is_only = add_up_to<B>(again, next, n, half, relative, p_at) == n;
+            is_only = add_up_to<maximum_above<B>>(again, next, n, half, relative, p_at) == n;
             if (is_only) {
                 reference = c;
                 total = again;
@@ -365,7 +400,7 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
     };
     std::size_t dominant = n;
     sum_of<B> sum;
-    if (const std::size_t stop = add_up_to<B>(sum, 0, n, least, g_at, y_at); stop != n) {
+    if (const std::size_t stop = add_up_to<any_above<B>>(sum, 0, n, least, g_at, y_at); stop != n) {
         const std::size_t next = end_of_block<B>(stop, n);
         const std::size_t found = only_element_above<B>(log_probabilities, stop, next, least);
         if (found != next && log_probabilities[found] <= static_cast<T>(largest_log_probability)) {
@@ -373,7 +408,7 @@ XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, cons
             add_up<B>(elsewhere, stop, next, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
                 return zero_where(y_at(window) > B(least), g_at(window));
             });
-            if (add_up_to<B>(elsewhere, next, n, least, g_at, y_at) == n) {
+            if (add_up_to<any_above<B>>(elsewhere, next, n, least, g_at, y_at) == n) {
                 dominant = found;
                 sum = elsewhere;
             }
