@@ -117,20 +117,23 @@ template <class T>
 [[gnu::noinline]] void exponential_map(const T* in, T* out, std::size_t n)
 {
     using namespace xsoftmax::kernels;
-    using B = xsimd::batch<T>;
-    const auto unit = scale_for<B>::make(1, 1);
-    const near_maximum<B> reference(T(0), unit);
-    for_each_window<B>(
-        n,
-        [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-            B e[block_size];
-            XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k)
-                e[k] = reference.exponential(load_whole<B>(in + i + k * B::size));
-            XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k) store_whole(out + i + k * B::size, e[k]);
-        },
-        [&](auto w) XSOFTMAX_INLINE_LAMBDA { w.store_to(out, reference.exponential(w.load_from(in, T(0)))); });
+    using B = xsimd::batch<T, default_arch>;
+    scale_for<B> room;
+    const auto& scale = scale_for<B>::make(1, room);
+    const auto relative_to = reference<B>::to_one(scale);
+    std::size_t i = 0;
+    for (; n - i >= block_of<B>; i += block_of<B>) {
+        B e[block_size];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < block_size; ++k)
+            e[k] = exponential(load_whole<B>(in + i + k * B::size), relative_to, scale);
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < block_size; ++k) store_whole(out + i + k * B::size, e[k]);
+    }
+    for (; i < n; i += B::size) {
+        const std::size_t count = n - i < B::size ? n - i : B::size;
+        store_part(out + i, count, exponential(load_part(in + i, count, B(T(0))), relative_to, scale));
+    }
 }
 
 template <class T>
@@ -145,8 +148,8 @@ template <class T>
 void run(const limits& table, const char* type)
 {
     constexpr bool is_float = sizeof(T) == 4;
-    constexpr bool is_avx512 = xsoftmax::kernels::is_avx512<xsimd::default_arch>;
-    constexpr bool has_fma = xsoftmax::kernels::has_fused_multiply_add<xsimd::default_arch>;
+    constexpr bool is_avx512 = xsoftmax::kernels::is_avx512<xsoftmax::kernels::default_arch>;
+    constexpr bool has_fma = xsoftmax::kernels::has_fused_multiply_add<xsoftmax::kernels::default_arch>;
     const std::string t = std::string(" ") + type;
     {
         operands<T> d(4096);
@@ -245,8 +248,8 @@ void run(const limits& table, const char* type)
                 keep(d.out);
             },
             [&] {
-                xsoftmax::kernels::softmax_operation<T> operation{d.out.data()};
-                xsoftmax::detail::run_row(operation, std::span<const T>(d.in), 1.0);
+                keep(xsoftmax::kernels::softmax_short_row<xsoftmax::kernels::default_arch>(d.in.data(), d.in.size(),
+                                                                                           d.out.data(), 1.0));
                 keep(d.out);
             });
     }

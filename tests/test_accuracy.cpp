@@ -74,7 +74,7 @@ public:
         const auto note = [&](const char* function, std::size_t i, long double expected, T got, long double scale) {
             const double error = oracle::ulp_error(expected, got, scale);
             table_.note(function, n, error);
-            if (error <= error_bound<T>(function)) return;
+            if (error <= error_bound) return;
             if (good)
                 UNSCOPED_INFO(function << ", element " << i << " of " << n << ", " << what << ", temperature "
                                        << temperature << ", seed " << logits::seed() << ", salt " << salt

@@ -385,7 +385,7 @@ void check_rows_in_bulk(std::size_t rows, std::size_t n, std::size_t gap, double
     if (temperature > 0) {
         std::vector<T> weights(n);
         for (std::size_t k = 0; k < n; ++k) weights[k] = static_cast<T>(1 + k % 3) / 2;
-        const xsoftmax::batch_cross_entropy_options<T> options{
+        const xsoftmax::cross_entropy_options<T> options{
             .temperature = temperature, .ignore_index = classes[rows / 2], .class_weights = weights, .z_loss = 0.01};
         for (std::size_t r = 0; r < rows; ++r) {
             const auto of_row = xsoftmax::matrix_view<T>(&row_gradient[r * output_stride], 1, n);

@@ -41,7 +41,7 @@ constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
 using xsoftmax::reduction;
 
 template <class T>
-using options_of = xsoftmax::batch_cross_entropy_options<T>;
+using options_of = xsoftmax::cross_entropy_options<T>;
 
 // ---- The definition ---------------------------------------------------------------------------------------------------
 
@@ -494,7 +494,7 @@ TEMPLATE_TEST_CASE("gradients of weights and temperatures of any size, in place 
                     }
                     const std::vector<T> weights(n, static_cast<T>(weight));
                     const int targets[] = {2, static_cast<int>(n - 1), static_cast<int>(n / 2)};
-                    const xsoftmax::batch_cross_entropy_options<T> options{.temperature = temperature,
+                    const xsoftmax::cross_entropy_options<T> options{.temperature = temperature,
                                                                            .class_weights = weights};
                     std::vector<T> gradient(x.size()), losses(3), in_place = x;
                     xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(x.data(), 3, n), targets, losses,

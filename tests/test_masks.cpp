@@ -17,7 +17,7 @@ namespace {
 
 constexpr double bound = 4;
 
-using xsoftmax::nothing_kept;
+using xsoftmax::fully_masked;
 
 /// A batch of [sequences, heads, queries, keys] and what a mask over it keeps.
 template <class T>
@@ -60,8 +60,8 @@ void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1)
     for (std::size_t i = 0; i < b.logits.size(); ++i)
         if (!b.kept[i]) b.logits[i] = spoilers[i % 3];
     std::vector<T> p(b.logits.size()), y(b.logits.size());
-    xsoftmax::masked_softmax(b.input(), b.view(p), mask, {.temperature = temperature});
-    xsoftmax::masked_log_softmax(b.input(), b.view(y), mask, {.temperature = temperature});
+    xsoftmax::softmax(xsoftmax::masked(b.input(), mask), b.view(p), {.temperature = temperature});
+    xsoftmax::log_softmax(xsoftmax::masked(b.input(), mask), b.view(y), {.temperature = temperature});
     double worst = 0;
     bool zeros = true;
     for (std::size_t r = 0; r < b.rows(); ++r) {
@@ -85,14 +85,13 @@ void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1)
     CHECK(worst <= bound);
     CHECK(zeros);
     std::vector<T> in_place = b.logits;
-    xsoftmax::masked_softmax(xsoftmax::tensor_view<const T, 4>(in_place.data(), b.extents), b.view(in_place), mask,
-                             {.temperature = temperature});
+    xsoftmax::softmax(xsoftmax::masked(xsoftmax::tensor_view<const T, b.view(in_place)), 4>(in_place.data(), b.extents), mask, {.temperature = temperature});
     CHECK(in_place == p);
     // What lies behind the mask makes no difference.
     batch<T> other = b;
     other.logits = clean;
     std::vector<T> again(p.size());
-    xsoftmax::masked_softmax(other.input(), other.view(again), mask, {.temperature = temperature});
+    xsoftmax::softmax(xsoftmax::masked(other.input(), mask), other.view(again), {.temperature = temperature});
     CHECK(std::memcmp(again.data(), p.data(), p.size() * sizeof(T)) == 0);
 }
 
@@ -232,7 +231,7 @@ TEMPLATE_TEST_CASE("a bias is added in the logits' type", "[masks]", float, doub
         batch<T> added = b;
         for (std::size_t i = 0; i < b.logits.size(); ++i) added.logits[i] += bias[i % (3 * n)];
         std::vector<T> p(b.logits.size()), expected(p.size());
-        xsoftmax::masked_softmax(b.input(), b.view(p), {.bias = xsoftmax::matrix_view<const T>(bias.data(), 3, n)});
+        xsoftmax::softmax(xsoftmax::masked(b.input(), {.bias = xsoftmax::matrix_view<const T>(bias.data(), 3, n)}), b.view(p));
         xsoftmax::softmax(added.input(), added.view(expected));
         CHECK(p == expected);
     }
@@ -254,9 +253,9 @@ TEMPLATE_TEST_CASE("rows of which nothing is kept", "[masks]", float, double)
     };
     xsoftmax::mask<T> mask{.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 3, n)};
     const auto run = [&] {
-        xsoftmax::masked_softmax(in, to(p), mask);
-        xsoftmax::masked_log_softmax(in, to(y), mask);
-        xsoftmax::masked_cross_entropy_losses(in, targets, mask, losses, to(gradient));
+        xsoftmax::softmax(xsoftmax::masked(in, mask), to(p));
+        xsoftmax::log_softmax(xsoftmax::masked(in, mask), to(y));
+        xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, losses, to(gradient));
     };
     const auto all = [&](const std::vector<T>& of, auto&& is) {
         return std::all_of(of.begin() + static_cast<std::ptrdiff_t>(n), of.end(), is);
@@ -272,7 +271,7 @@ TEMPLATE_TEST_CASE("rows of which nothing is kept", "[masks]", float, double)
     }
     SECTION("uniform")
     {
-        mask.nothing_kept = nothing_kept::uniform;
+        mask.fully_masked = fully_masked::uniform;
         run();
         CHECK(
             all(p, [&](T v) { return std::abs(v * static_cast<T>(n) - 1) <= 4 * std::numeric_limits<T>::epsilon(); }));
@@ -282,7 +281,7 @@ TEMPLATE_TEST_CASE("rows of which nothing is kept", "[masks]", float, double)
     }
     SECTION("nan")
     {
-        mask.nothing_kept = nothing_kept::nan;
+        mask.fully_masked = fully_masked::nan;
         run();
         CHECK(all(p, [](T v) { return std::isnan(v); }));
         CHECK(all(y, [](T v) { return std::isnan(v); }));
@@ -291,23 +290,23 @@ TEMPLATE_TEST_CASE("rows of which nothing is kept", "[masks]", float, double)
     }
     SECTION("error")
     {
-        mask.nothing_kept = nothing_kept::error;
+        mask.fully_masked = fully_masked::error;
         const std::vector<T> mark(x.size(), T(9));
         p = y = gradient = mark;
         losses.assign(3, T(9));
-        CHECK_THROWS_AS(xsoftmax::masked_softmax(in, to(p), mask), std::invalid_argument);
-        CHECK_THROWS_AS(xsoftmax::masked_log_softmax(in, to(y), mask), std::invalid_argument);
-        CHECK_THROWS_AS(xsoftmax::masked_cross_entropy_losses(in, targets, mask, losses, to(gradient)),
+        CHECK_THROWS_AS(xsoftmax::softmax(xsoftmax::masked(in, mask), to(p)), std::invalid_argument);
+        CHECK_THROWS_AS(xsoftmax::log_softmax(xsoftmax::masked(in, mask), to(y)), std::invalid_argument);
+        CHECK_THROWS_AS(xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, losses, to(gradient)),
                         std::invalid_argument);
         CHECK(p == mark);
         CHECK(y == mark);
         CHECK(gradient == mark);
         CHECK(losses == std::vector<T>(3, T(9)));
         try {
-            xsoftmax::masked_softmax(in, to(p), mask);
+            xsoftmax::softmax(xsoftmax::masked(in, mask), to(p));
         }
         catch (const std::invalid_argument& error) {
-            CHECK(std::string(error.what()) == "xsoftmax::masked_softmax: mask keeps nothing of row 1");
+            CHECK(std::string(error.what()) == "xsoftmax::softmax: mask keeps nothing of row 1");
         }
         return;
     }
@@ -326,18 +325,17 @@ TEMPLATE_TEST_CASE("a row of which nothing is kept: one-hot probabilities are it
     const xsoftmax::matrix_view<const T> in(x.data(), 1, 5), probabilities(one_hot.data(), 1, 5);
     const std::vector<int> targets{3};
     const std::vector<unsigned char> none(5, 0);
-    for (const auto kept : {nothing_kept::zeros, nothing_kept::uniform, nothing_kept::nan})
+    for (const auto kept : {fully_masked::zeros, fully_masked::uniform, fully_masked::nan})
         for (const double smoothing : {0.0, 0.25, 1.0})
             for (const bool weighted : {false, true}) {
-                const xsoftmax::mask<T> mask{.keep = none, .nothing_kept = kept};
-                xsoftmax::batch_cross_entropy_options<T> options{.label_smoothing = smoothing, .z_loss = 0.5};
+                const xsoftmax::mask<T> mask{.keep = none, .fully_masked = kept};
+                xsoftmax::cross_entropy_options<T> options{.label_smoothing = smoothing, .z_loss = 0.5};
                 if (weighted) options.class_weights = weights;
                 std::vector<T> by_class(1), by_probabilities(1), gradient(5, T(7));
-                xsoftmax::masked_cross_entropy_losses(in, targets, mask, by_class,
-                                                      xsoftmax::matrix_view<T>(gradient.data(), 1, 5), options);
-                xsoftmax::masked_cross_entropy_losses(in, probabilities, mask, by_probabilities, options);
+                xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, by_class, xsoftmax::matrix_view<T>(gradient.data(), 1, 5), options);
+                xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), probabilities, by_probabilities, options);
                 CAPTURE(smoothing, weighted);
-                if (kept == nothing_kept::nan) {
+                if (kept == fully_masked::nan) {
                     CHECK(std::isnan(by_class[0]));
                     CHECK(std::isnan(by_probabilities[0]));
                     continue;
@@ -345,7 +343,7 @@ TEMPLATE_TEST_CASE("a row of which nothing is kept: one-hot probabilities are it
                 CHECK(by_class == by_probabilities);
                 CHECK(gradient == std::vector<T>(5, T(0)));
                 const double weight = weighted ? (1 - smoothing) * 3 + smoothing / 5 * 6.75 : 1;
-                CHECK(by_class[0] == Approx(kept == nothing_kept::uniform ? weight * std::log(5.0) : 0));
+                CHECK(by_class[0] == Approx(kept == fully_masked::uniform ? weight * std::log(5.0) : 0));
             }
 }
 
@@ -355,9 +353,9 @@ TEST_CASE("an ignored row may keep nothing", "[masks]")
     const std::vector<unsigned char> keep{0, 0, 0, 0, 1, 1, 0, 1};
     const xsoftmax::matrix_view<const float> in(x.data(), 2, 4);
     const xsoftmax::mask<float> mask{.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 2, 4),
-                                     .nothing_kept = nothing_kept::error};
-    CHECK(xsoftmax::masked_softmax_cross_entropy(in, std::vector<int>{-100, 0}, mask) == Approx(std::log(3.0)));
-    CHECK_THROWS_AS(xsoftmax::masked_softmax_cross_entropy(in, std::vector<int>{0, 0}, mask), std::invalid_argument);
+                                     .fully_masked = fully_masked::error};
+    CHECK(xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), std::vector<int>{-100, 0}) == Approx(std::log(3.0)));
+    CHECK_THROWS_AS(xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), std::vector<int>{0, 0}), std::invalid_argument);
 }
 
 namespace {
@@ -366,7 +364,7 @@ namespace {
 template <class T>
 void check_losses(const std::array<std::size_t, 4>& extents, const strided::layout<4>& of_logits,
                   const strided::layout<4>& of_others, std::size_t axis, bool probabilities,
-                  xsoftmax::batch_cross_entropy_options<T> options, std::uint64_t salt)
+                  xsoftmax::cross_entropy_options<T> options, std::uint64_t salt)
 {
     strided::tensor<T, 4> x_in(extents, of_logits), probabilities_in(extents, of_others);
     strided::tensor<T, 4> gradient_out(extents, of_others), reduced_gradient_out = gradient_out;
@@ -398,9 +396,9 @@ void check_losses(const std::array<std::size_t, 4>& extents, const strided::layo
     T reduced = 0;
     const auto run = [&](const auto& to) {
         const xsoftmax::mask<T> mask{.keep = keep_in.input()};
-        xsoftmax::masked_cross_entropy_losses(x_in.input(), to, mask, losses, gradient_out.output(), options);
+        xsoftmax::cross_entropy_losses(xsoftmax::masked(x_in.input(), mask), to, losses, gradient_out.output(), options);
         reduced =
-            xsoftmax::masked_softmax_cross_entropy(x_in.input(), to, mask, reduced_gradient_out.output(), options);
+            xsoftmax::softmax_cross_entropy(xsoftmax::masked(x_in.input(), mask), to, reduced_gradient_out.output(), options);
     };
     if (probabilities)
         run(probabilities_in.input());
@@ -482,7 +480,7 @@ TEMPLATE_TEST_CASE("masked losses, every option in combination, along any axis o
                     INFO("seed " << logits::seed() << ", salt " << salt << ", axis " << axis << " of extent "
                                  << extents[axis] << ", widest axis of logits " << of_logits.order[0] << ", gap "
                                  << of_logits.gap << ", options " << bits);
-                    xsoftmax::batch_cross_entropy_options<T> options{
+                    xsoftmax::cross_entropy_options<T> options{
                         .temperature = chosen(0) ? 0.5 : 1,
                         .reduction = chosen(1) ? xsoftmax::reduction::sum : xsoftmax::reduction::mean,
                         .label_smoothing = chosen(2) ? 0.2 : 0,
@@ -498,7 +496,7 @@ TEST_CASE("masks at unusual temperatures and along other axes", "[masks]")
         batch<float> b({1, 1, 4, 9}, 11);
         b.restrict_to([](std::size_t, std::size_t, std::size_t q, std::size_t k) { return k <= q; });
         std::vector<float> p(36);
-        xsoftmax::masked_softmax(b.input(), b.view(p), {.causal = 0}, {.temperature = temperature});
+        xsoftmax::softmax(xsoftmax::masked(b.input(), {.causal = 0}), b.view(p), {.temperature = temperature});
         for (std::size_t q = 0; q < 4; ++q) {
             const std::vector<float> row(&b.logits[q * 9], &b.logits[q * 9] + q + 1);
             const auto expected = xsoftmax::softmax(row, {.temperature = temperature});
@@ -509,13 +507,10 @@ TEST_CASE("masks at unusual temperatures and along other axes", "[masks]")
     std::vector<float> p(40), transposed(40), expected(40);
     std::vector<unsigned char> keep(40);
     for (std::size_t i = 0; i < 40; ++i) keep[i] = i % 3 != 0;
-    xsoftmax::masked_softmax(xsoftmax::matrix_view<const float>(x.data(), 8, 5),
-                             xsoftmax::matrix_view<float>(p.data(), 8, 5),
-                             {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 8, 5)}, {.axis = 0});
+    xsoftmax::softmax(xsoftmax::masked(xsoftmax::matrix_view<const float>(x.data(), 8, 5), {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 8, 5)}), xsoftmax::matrix_view<float>(p.data(), 8, 5), {.axis = 0});
     const xsoftmax::tensor_view<const float, 2> turned(x.data(), {5, 8}, {1, 5});
     const xsoftmax::tensor_view<const unsigned char, 2> turned_keep(keep.data(), {5, 8}, {1, 5});
-    xsoftmax::masked_softmax(turned, xsoftmax::tensor_view<float, 2>(expected.data(), {5, 8}, {1, 5}),
-                             {.keep = turned_keep});
+    xsoftmax::softmax(xsoftmax::masked(turned, 2>(expected.data(), {5, 8}, {1, 5})), xsoftmax::tensor_view<float, {.keep = turned_keep});
     CHECK(p == expected);
 }
 
@@ -524,7 +519,8 @@ TEST_CASE("a NaN that is kept makes its row NaN", "[masks]")
     batch<float> b({1, 1, 3, 6}, 13);
     b.logits[8] = std::nanf("");
     std::vector<float> p(18);
-    xsoftmax::masked_softmax(b.input(), b.view(p), {.keep = std::vector<unsigned char>{1, 1, 1, 1, 0, 1}});
+    const std::vector<unsigned char> six{1, 1, 1, 1, 0, 1};
+    xsoftmax::softmax(xsoftmax::masked(b.input(), {.keep = six}), b.view(p));
     for (std::size_t k = 0; k < 6; ++k) CHECK(std::isnan(p[6 + k]));
     for (std::size_t k = 0; k < 6; ++k) CHECK(!std::isnan(p[k]));
     // However the mask is given.
@@ -535,11 +531,11 @@ TEST_CASE("a NaN that is kept makes its row NaN", "[masks]")
     };
     for (const float spoiler : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
         b.logits[8] = spoiler;
-        xsoftmax::masked_softmax(b.input(), b.view(p), {.lengths = lengths});
+        xsoftmax::softmax(xsoftmax::masked(b.input(), {.lengths = lengths}), b.view(p));
         look();
-        xsoftmax::masked_log_softmax(b.input(), b.view(p), {.lengths = lengths});
+        xsoftmax::log_softmax(xsoftmax::masked(b.input(), {.lengths = lengths}), b.view(p));
         look();
-        xsoftmax::masked_log_softmax(b.input(), b.view(p), {.causal = 2});
+        xsoftmax::log_softmax(xsoftmax::masked(b.input(), {.causal = 2}), b.view(p));
         for (std::size_t k = 0; k < 6; ++k) CHECK(std::isnan(p[6 + k]));
         CHECK(p[5] == -std::numeric_limits<float>::infinity());
     }
@@ -555,11 +551,9 @@ TEMPLATE_TEST_CASE("a target that is left out takes no share of label smoothing"
     const xsoftmax::mask<T> mask{.keep = keep};
     for (const double smoothing : {0.3, 1.0}) {
         std::vector<T> loss(1), other_loss(1), gradient(4), other(4);
-        const xsoftmax::batch_cross_entropy_options<T> options{.label_smoothing = smoothing};
-        xsoftmax::masked_cross_entropy_losses(in, targets, mask, loss, xsoftmax::matrix_view<T>(gradient.data(), 1, 4),
-                                              options);
-        xsoftmax::masked_cross_entropy_losses(in, probabilities, mask, other_loss,
-                                              xsoftmax::matrix_view<T>(other.data(), 1, 4), options);
+        const xsoftmax::cross_entropy_options<T> options{.label_smoothing = smoothing};
+        xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, loss, xsoftmax::matrix_view<T>(gradient.data(), 1, 4), options);
+        xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), probabilities, other_loss, xsoftmax::matrix_view<T>(other.data(), 1, 4), options);
         CHECK(loss == other_loss);
         CHECK(gradient == other);
         const double own = 1 - smoothing;
@@ -578,14 +572,12 @@ TEST_CASE("a row of which nothing is kept: its targets' sum keeps its digits", "
     const std::vector<double> x(n, 0.0), targets(n, 0.1);
     const std::vector<unsigned char> keep(n, 0);
     std::vector<double> loss(1);
-    xsoftmax::masked_cross_entropy_losses(xsoftmax::matrix_view<const double>(x.data(), 1, n),
-                                          xsoftmax::matrix_view<const double>(targets.data(), 1, n),
-                                          {.keep = keep, .nothing_kept = nothing_kept::uniform}, loss);
+    xsoftmax::cross_entropy_losses(xsoftmax::masked(xsoftmax::matrix_view<const double>(x.data(), 1, n), {.keep = keep, .fully_masked = fully_masked::uniform}), xsoftmax::matrix_view<const double>(targets.data(), 1, n), loss);
     CHECK(oracle::ulp_error(1000 * static_cast<long double>(0.1) * std::log(static_cast<long double>(n)), loss[0]) <=
           bound);
     // Without classes there is nothing to lose.
     const xsoftmax::matrix_view<const double> none(x.data(), 1, 0);
-    xsoftmax::masked_cross_entropy_losses(none, none, {.nothing_kept = nothing_kept::uniform}, loss);
+    xsoftmax::cross_entropy_losses(xsoftmax::masked(none, {.fully_masked = fully_masked::uniform}), none, loss);
     CHECK(loss[0] == 0);
 }
 
@@ -597,8 +589,8 @@ TEST_CASE("what masks refuse", "[masks]")
     std::vector<unsigned char> bytes(64, 1);
     const auto refused = [&](const std::string& part, const xsoftmax::mask<float>& mask,
                              xsoftmax::softmax_options options = {}) {
-        CHECK(refuses<std::logic_error>([&] { xsoftmax::masked_softmax(in, to, mask, options); },
-                                        {"xsoftmax::masked_softmax: ", part}));
+        CHECK(refuses<std::logic_error>([&] { xsoftmax::softmax(xsoftmax::masked(in, mask), to, options); },
+                                        {"xsoftmax::softmax: ", part}));
         CHECK(out == std::vector<float>(24, 9.0f));
     };
     const std::vector<std::int64_t> five{1, 2, 3, 4, 0}, too_long{1, 5}, negative{-1, 2};
@@ -637,12 +629,12 @@ TEMPLATE_TEST_CASE("masks refuse outputs over what they are made of", "[masks]",
     const auto each = [&](const std::string& part, const xsoftmax::mask<T>& mask) {
         const view out(at, 3, 4);
         const std::span<T> losses(at + 1, 3);
-        refused("probabilities overlaps " + part, [&] { xsoftmax::masked_softmax(in, out, mask); });
-        refused("log_probabilities overlaps " + part, [&] { xsoftmax::masked_log_softmax(in, out, mask); });
-        refused("losses overlaps " + part, [&] { xsoftmax::masked_cross_entropy_losses(in, classes, mask, losses); });
-        refused("losses overlaps " + part, [&] { xsoftmax::masked_cross_entropy_losses(in, in, mask, losses); });
-        refused("gradient overlaps " + part, [&] { xsoftmax::masked_softmax_cross_entropy(in, classes, mask, out); });
-        refused("gradient overlaps " + part, [&] { xsoftmax::masked_softmax_cross_entropy(in, in, mask, out); });
+        refused("probabilities overlaps " + part, [&] { xsoftmax::softmax(xsoftmax::masked(in, mask), out); });
+        refused("log_probabilities overlaps " + part, [&] { xsoftmax::log_softmax(xsoftmax::masked(in, mask), out); });
+        refused("losses overlaps " + part, [&] { xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), classes, losses); });
+        refused("losses overlaps " + part, [&] { xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), in, losses); });
+        refused("gradient overlaps " + part, [&] { xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), classes, out); });
+        refused("gradient overlaps " + part, [&] { xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), in, out); });
     };
     const auto* const bytes = reinterpret_cast<const unsigned char*>(at);
     each("bias", {.bias = xsoftmax::matrix_view<const T>(at, 3, 4)});
@@ -652,8 +644,8 @@ TEMPLATE_TEST_CASE("masks refuse outputs over what they are made of", "[masks]",
     each("lengths", {.lengths = std::span<const std::int32_t>(reinterpret_cast<const std::int32_t*>(at + 1), 3)});
 
     // Beside each other, and between each other's rows.
-    xsoftmax::masked_softmax(in, view(at + 12, 3, 4), {.bias = xsoftmax::matrix_view<const T>(at, 3, 4)});
+    xsoftmax::softmax(xsoftmax::masked(in, {.bias = xsoftmax::matrix_view<const T>(at, 3, 4)}), view(at + 12, 3, 4));
     std::fill(memory.begin(), memory.end(), T(0));
-    xsoftmax::masked_softmax(in, view(at + 4, 3, 4, 8), {.bias = xsoftmax::matrix_view<const T>(at, 3, 4, 8)});
+    xsoftmax::softmax(xsoftmax::masked(in, {.bias = xsoftmax::matrix_view<const T>(at, 3, 4, 8)}), view(at + 4, 3, 4, 8));
     CHECK(memory[4] == T(0.25));
 }

@@ -122,8 +122,8 @@ std::vector<T> all_results(Executor&& executor, std::size_t outer, std::size_t n
     for (std::size_t r = 0; r < rows; ++r) classes[r] = r % 11 == 3 ? -100 : static_cast<std::int64_t>(r * 7 % n);
     const std::vector<std::int32_t> lengths(1, static_cast<std::int32_t>(n / 2));
     std::vector<T> p(count), q(count), g(count), of_rows(rows);
-    const xsoftmax::batch_cross_entropy_options<T> plain{.axis = 1};
-    const xsoftmax::batch_cross_entropy_options<T> smooth{.label_smoothing = 0.1, .z_loss = 1e-3, .axis = 1};
+    const xsoftmax::cross_entropy_options<T> plain{.axis = 1};
+    const xsoftmax::cross_entropy_options<T> smooth{.label_smoothing = 0.1, .z_loss = 1e-3, .axis = 1};
     const xsoftmax::mask<T> mask{.lengths = std::span<const std::int32_t>(lengths), .causal = 2};
 
     xsoftmax::softmax(executor, view(logits), view(p), {.axis = 1});
@@ -140,22 +140,22 @@ std::vector<T> all_results(Executor&& executor, std::size_t outer, std::size_t n
               xsoftmax::softmax_cross_entropy(executor, view(logits), classes, options),
               xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), options),
               xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), view(q), options),
-              xsoftmax::masked_softmax_cross_entropy(executor, view(logits), classes, mask, options),
-              xsoftmax::masked_softmax_cross_entropy(executor, view(logits), view(upstream), mask, options)});
+              xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(view(logits), mask), classes, options),
+              xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(view(logits), mask), view(upstream), options)});
         keep(g);
         keep(q);
         xsoftmax::cross_entropy_losses(executor, view(logits), view(upstream), of_rows, options);
         keep(of_rows);
-        xsoftmax::masked_cross_entropy_losses(executor, view(logits), classes, mask, of_rows, view(g), options);
+        xsoftmax::cross_entropy_losses(executor, xsoftmax::masked(view(logits), mask), classes, of_rows, view(g), options);
         keep(of_rows);
         keep(g);
-        xsoftmax::masked_cross_entropy_losses(executor, view(logits), view(upstream), mask, of_rows, view(g), options);
+        xsoftmax::cross_entropy_losses(executor, xsoftmax::masked(view(logits), mask), view(upstream), of_rows, view(g), options);
         keep(of_rows);
         keep(g);
     }
-    xsoftmax::masked_softmax(executor, view(logits), view(g), mask, {.axis = 1});
+    xsoftmax::softmax(executor, xsoftmax::masked(view(logits), mask), view(g), {.axis = 1});
     keep(g);
-    xsoftmax::masked_log_softmax(executor, view(logits), view(g), mask, {.temperature = 0.7, .axis = 1});
+    xsoftmax::log_softmax(executor, xsoftmax::masked(view(logits), mask), view(g), {.temperature = 0.7, .axis = 1});
     keep(g);
     xsoftmax::softmax_backward(executor, view(p), view(upstream), view(g), {.axis = 1});
     keep(g);
@@ -228,19 +228,19 @@ TEST_CASE("what fails inside a function reaches the caller of any executor", "[t
     const xsoftmax::matrix_view<float> to(out.data(), rows, n);
     const auto fails = [&](auto executor) {
         // A check, which comes before the first task.
-        const xsoftmax::mask<float> keeps_nothing{.causal = -1, .nothing_kept = xsoftmax::nothing_kept::error};
-        CHECK_THROWS_AS(xsoftmax::masked_softmax(executor, in, to, keeps_nothing), std::invalid_argument);
+        const xsoftmax::mask<float> keeps_nothing{.causal = -1, .fully_masked = xsoftmax::fully_masked::error};
+        CHECK_THROWS_AS(xsoftmax::softmax(executor, xsoftmax::masked(in, keeps_nothing), to), std::invalid_argument);
         CHECK(out == std::vector<float>(rows * n, 7.0f));
         const std::vector<int> classes(rows, 3);
         const xsoftmax::mask<float> mask{.causal = 5};
 #if defined(XSOFTMAX_TEST_NO_MEMORY)
         // Tasks that want memory for a row.
         const short_of_memory<decltype(executor)> poor{executor};
-        CHECK_THROWS_AS(xsoftmax::masked_softmax_cross_entropy(poor, in, classes, mask), std::bad_alloc);
+        CHECK_THROWS_AS(xsoftmax::softmax_cross_entropy(poor, xsoftmax::masked(in, mask), classes), std::bad_alloc);
         CHECK_THROWS_AS(xsoftmax::softmax_cross_entropy(poor, in, t, {.label_smoothing = 0.1}), std::bad_alloc);
 #endif
         // And no harm was done.
-        CHECK(xsoftmax::masked_softmax_cross_entropy(executor, in, classes, mask) > 0);
+        CHECK(xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(in, mask), classes) > 0);
     };
     fails(xsoftmax::serial{});
     fails(four_threads{});

@@ -15,16 +15,9 @@ using kernel_function = void (*)(const void* problem);
 /// This library's functions for elements of one type: null where there is none.
 struct kernel_table {
     const char* instruction_set;  ///< as xsoftmax::architecture() names it
-    const char* regime;           ///< the sweep that is forced; empty where the library chooses
-    bool (*accepts[operation_count])(std::size_t columns);  ///< null where every length is
     kernel_function row[operation_count];
     kernel_function rows[operation_count];
     kernel_function inner_axis[operation_count];
-};
-
-struct kernel_tables {
-    const kernel_table* begin;
-    std::size_t count;
 };
 
 }  // namespace benchmarks

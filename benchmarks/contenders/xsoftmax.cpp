@@ -10,9 +10,9 @@
 
 namespace benchmarks {
 
-#define XSOFTMAX_KERNELS(NAME)              \
-    kernel_tables kernels_##NAME##_float(); \
-    kernel_tables kernels_##NAME##_double();
+#define XSOFTMAX_KERNELS(NAME)                    \
+    const kernel_table& kernels_##NAME##_float(); \
+    const kernel_table& kernels_##NAME##_double();
 #include "kernel_list.inc"
 #undef XSOFTMAX_KERNELS
 
@@ -21,7 +21,7 @@ namespace {
 /// The kernels of one list entry; the first is compiled with the flags of this build.
 struct entry {
     std::string name;
-    kernel_tables of_float, of_double;
+    const kernel_table &of_float, &of_double;
 };
 
 std::vector<entry> all_entries()
@@ -46,9 +46,7 @@ template <class T>
 call prepare(const kernel_table& table, const problem<T>& p)
 {
     const auto& functions = p.of.inner != 1 ? table.inner_axis : p.of.rows == 1 ? table.row : table.rows;
-    const auto which = static_cast<std::size_t>(p.operation);
-    const kernel_function f = functions[which];
-    if (table.accepts[which] != nullptr && !table.accepts[which](p.of.columns)) return {};
+    const kernel_function f = functions[static_cast<std::size_t>(p.operation)];
     return f == nullptr ? call{} : call{f, std::make_shared<const problem<T>>(p)};
 }
 
@@ -56,7 +54,6 @@ contender make(const std::string& label, const kernel_table& of_float, const ker
 {
     contender c{label, kind::xsoftmax, XSOFTMAX_BENCHMARK_VERSION, "spans and views, output given"};
     c.architecture = of_float.instruction_set;
-    c.regime = of_float.regime;
     c.prepare_float = [&of_float](const problem<float>& p) {
         return prepare(of_float, p);
     };
@@ -90,42 +87,33 @@ call prepare_row_by_row(const kernel_table& table, const problem<T>& p)
 contender xsoftmax_itself()
 {
     const entry e = all_entries().front();
-    return make("xsoftmax", e.of_float.begin[0], e.of_double.begin[0]);
+    return make("xsoftmax", e.of_float, e.of_double);
 }
 
 contender xsoftmax_row_by_row()
 {
     const entry e = all_entries().front();
-    contender c = make("xsoftmax by row", e.of_float.begin[0], e.of_double.begin[0]);
+    contender c = make("xsoftmax by row", e.of_float, e.of_double);
     c.description = "a call for each row";
-    c.prepare_float = [&table = e.of_float.begin[0]](const problem<float>& p) {
+    c.prepare_float = [&table = e.of_float](const problem<float>& p) {
         return prepare_row_by_row(table, p);
     };
-    c.prepare_double = [&table = e.of_double.begin[0]](const problem<double>& p) {
+    c.prepare_double = [&table = e.of_double](const problem<double>& p) {
         return prepare_row_by_row(table, p);
     };
     return c;
 }
 
-// What a program chooses when it runs (instruction sets) or forces by name (sweeps) is added here, and nowhere else.
 std::vector<contender> xsoftmax_kernels()
 {
     std::vector<contender> all;
     const std::vector<entry> entries = all_entries();
-    const std::string default_architecture = entries.front().of_float.begin->instruction_set;
-    for (const entry& e : entries) {
-        if (!runs_here(e.name)) continue;
-        const std::string architecture = e.of_float.begin->instruction_set;
-        const bool is_default = &e == &entries.front(), dispatches = e.name == "dispatch";
-        if (!is_default && !dispatches && architecture == default_architecture) continue;
-        for (std::size_t i = 0; i < e.of_float.count; ++i) {
-            const kernel_table &of_float = e.of_float.begin[i], &of_double = e.of_double.begin[i];
-            const std::string regime = of_float.regime;
-            if (is_default && regime.empty()) continue;  // that is xsoftmax_itself
-            const std::string which = dispatches ? e.name : is_default ? "" : architecture;
-            const std::string gap = which.empty() || regime.empty() ? "" : " ";
-            all.push_back(make("xsoftmax " + which + gap + regime, of_float, of_double));
-        }
+    for (std::size_t i = 1; i < entries.size(); ++i) {  // the first is xsoftmax_itself
+        const entry& e = entries[i];
+        const std::string architecture = e.of_float.instruction_set;
+        const bool dispatches = e.name == "dispatch";
+        if (!runs_here(e.name) || (!dispatches && architecture == entries.front().of_float.instruction_set)) continue;
+        all.push_back(make("xsoftmax " + (dispatches ? e.name : architecture), e.of_float, e.of_double));
     }
     return all;
 }

@@ -14,7 +14,7 @@ contender xsoftmax_itself();
 /// The same, rows of a batch one at a time.
 contender xsoftmax_row_by_row();
 
-/// The kernels of every other instruction set that this machine runs, and every sweep that can be forced.
+/// The kernels of every other instruction set that was built and that this machine runs.
 std::vector<contender> xsoftmax_kernels();
 
 /// The least that a softmax has to do: exponentials, and a copy by either kind of store.

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 import style
-import tables
+from results import is_sweep
 
 plt.rcParams.update({
     "figure.figsize": (11, 6.2),
@@ -227,47 +227,11 @@ def by_architecture(document, operation="softmax", element="float"):
         contender = document.contenders[label]
         if label == "xsoftmax":
             series[f"xsoftmax {contender['architecture']}"] = document.rows(operation, element, label)
-        elif (contender["kind"] == "xsoftmax" and not contender["regime"] and label != "xsoftmax by row") \
+        elif (contender["kind"] == "xsoftmax" and not is_sweep(contender) and label != "xsoftmax by row") \
                 or label in ("xsimd loop", "reference", "bare exp", "memcpy"):
             series[label] = document.rows(operation, element, label)
     return _lines(f"{operation} of {element}s by instruction set", f"one row, lower is better · {_processor(document)}",
                   series, "ns per element")
-
-
-def _sweeps(document, operation, element, architecture):
-    """Of one instruction set: the label of what the library chooses, and those of the sweeps by their names."""
-    chosen, sweeps = None, {}
-    for label in document.labels(operation, element):
-        contender = document.contenders[label]
-        if contender["architecture"] != architecture:
-            continue
-        if contender["regime"]:
-            sweeps[f"xsoftmax {contender['regime']}"] = label
-        elif tables.is_chosen_by_library(document, label):
-            chosen = label
-    return chosen, sweeps
-
-
-def _default_architecture(document):
-    return document.contenders["xsoftmax"]["architecture"]
-
-
-def by_sweep(document, operation="softmax", element="float", architecture=None):
-    """Each sweep at every length that it accepts, and what the library chooses."""
-    if document is None or not document.has(operation, element):
-        return None
-    architecture = architecture or _default_architecture(document)
-    chosen, sweeps = _sweeps(document, operation, element, architecture)
-    series = {name: document.rows(operation, element, label) for name, label in sweeps.items()}
-    series = {name: points for name, points in series.items() if points}
-    if chosen is None or len(series) < 2:
-        return None
-    series["xsoftmax"] = document.rows(operation, element, chosen)
-    if architecture == _default_architecture(document) and operation == "softmax":
-        series |= {label: document.rows(operation, element, label) for label in ("bare exp", "memcpy")}
-    return _lines(f"{operation} of {element}s by sweep, {architecture}",
-                  f"one row; xsoftmax is what the library chooses; lower is better · {_processor(document)}", series,
-                  "ns per element")
 
 
 def functions(document, element="float"):
@@ -332,29 +296,6 @@ def batches(document, operation="softmax", element="float"):
     return _heat("Batches: how many times as long as xsoftmax",
                  f"{operation} of {element}s, one call, one thread; rows × columns · {_machine(document)}",
                  [style.name(label) for label in ratios], shapes, list(ratios.values()))
-
-
-def batches_by_sweep(document, operation="softmax", element="float", architecture=None):
-    """The same of the sweeps for many rows, against what the library chooses."""
-    if document is None or not document.has(operation, element):
-        return None
-    architecture = architecture or _default_architecture(document)
-    shapes = document.batches(operation, element)
-    chosen, sweeps = _sweeps(document, operation, element, architecture)
-    others = dict(sweeps)
-    if architecture == _default_architecture(document):
-        others["xsoftmax by row"] = "xsoftmax by row"
-    ratios = {name: [_ratio(document, operation, element, label, chosen, shape) for shape in shapes]
-              for name, label in others.items()}
-    ratios = {name: row for name, row in ratios.items() if not all(map(math.isnan, row))}
-    if len(ratios) < 2:
-        return None
-    measured = [i for i in range(len(shapes)) if not all(math.isnan(row[i]) for row in ratios.values())]
-    names = [name.removeprefix("xsoftmax ").replace("by row", "a call for each row") for name in ratios]
-    return _heat(f"Batches by sweep, {architecture}: how many times as long as what the library chooses",
-                 f"{operation} of {element}s, one call; rows × columns; blank where a sweep does not take the shape · "
-                 + _processor(document),
-                 names, [shapes[i] for i in measured], [[row[i] for i in measured] for row in ratios.values()], digits=2)
 
 
 def _label_points(axes, points):
@@ -433,17 +374,6 @@ def error_and_time(libraries, accuracy, n=4096):
     return figure
 
 
-def sweeps_of_other_architectures(document):
-    if document is None or "xsoftmax" not in document.contenders:
-        return {}
-    plots = {}
-    others = {contender["architecture"] for contender in document.contenders.values() if contender["regime"]}
-    for architecture in sorted(others - {_default_architecture(document)}):
-        plots[f"kernels-by-sweep-{architecture}"] = by_sweep(document, architecture=architecture)
-        plots[f"batches-by-sweep-{architecture}"] = batches_by_sweep(document, architecture=architecture)
-    return plots
-
-
 def all_plots(report):
     """File names and figures, the most telling first."""
     plots = {
@@ -456,15 +386,6 @@ def all_plots(report):
         "speed-up": speed_up(report.libraries),
         "kernels-by-architecture": by_architecture(report.kernels),
         "kernels-by-architecture-double": by_architecture(report.kernels, element="double"),
-        "kernels-by-sweep": by_sweep(report.kernels),
-        "batches-by-sweep": batches_by_sweep(report.kernels),
-        "kernels-by-sweep-log_softmax": by_sweep(report.kernels, "log_softmax"),
-        "batches-by-sweep-log_softmax": batches_by_sweep(report.kernels, "log_softmax"),
-        "kernels-by-sweep-log_sum_exp": by_sweep(report.kernels, "log_sum_exp"),
-        "batches-by-sweep-log_sum_exp": batches_by_sweep(report.kernels, "log_sum_exp"),
-        "kernels-by-sweep-cross_entropy_gradient": by_sweep(report.kernels, "cross_entropy_gradient"),
-        "batches-by-sweep-cross_entropy_gradient": batches_by_sweep(report.kernels, "cross_entropy_gradient"),
-        **sweeps_of_other_architectures(report.kernels),
         "functions": functions(report.kernels),
         "time-by-library-log_softmax": time_by_library(report.libraries, "log_softmax"),
         "time-by-library-double": time_by_library(report.libraries, "softmax", "double"),

@@ -16,29 +16,23 @@ import re
 import sys
 
 import tables
-from results import Report
+from results import Report, is_sweep
 
 _BLOCK = re.compile(r"(<!-- report: (\S+) -->\n).*?(<!-- end of report -->)", re.DOTALL)
 _LINK = re.compile(r"\]\(((?:[\w./-]+/)?([\w-]+)\.svg)\)")
 
 
-def _has_sweeps(report):
-    """Files of before there were sweeps by name have none."""
-    return report.kernels is None or any(c["regime"] for c in report.kernels.contenders.values())
-
-
 def _machine(report):
     machine = report.machine
-    age = "" if _has_sweeps(report) else (" These figures are older than some of the sweeps: the command below gives those "
-                                          "of the code at hand.")
     dates = sorted({document.date[:10] for document in report.documents})
     commits = "".join(f", commit {commit}" for commit in report.commits)
     return (f"{machine['CPU']}; {machine['compiler']} {machine['flags']}; xsimd {machine['xsimd']}; one thread; "
-            f"{dates[-1]}{commits}.{age}")
+            f"{dates[-1]}{commits}.")
 
 
 def _sweeps(report):
-    if not _has_sweeps(report):
+    """Plots of the sweeps of version 0.1 by name, of files that have them: they are not drawn any more."""
+    if report.kernels is None or not any(is_sweep(contender) for contender in report.kernels.contenders.values()):
         return "Not in the present files."
     return ("![Kernels by sweep](benchmarks/results/kernels-by-sweep.svg)\n\n"
             "![Batches by sweep](benchmarks/results/batches-by-sweep.svg)")

@@ -9,6 +9,11 @@ def shape_name(entry):
     return str(entry["columns"]) if entry["rows"] == 1 else f"{entry['rows']}x{entry['columns']}"
 
 
+def is_sweep(contender):
+    """Is it a single sweep, forced by name? Files of before 2026-12 have such: they are left out."""
+    return bool(contender.get("regime"))
+
+
 class Document:
     """One file."""
 

@@ -16,7 +16,7 @@ _LOOKS = {
     "reference -Ofast": ("#999999", ">"),
 }
 
-# Of this library's kernels, in plots of their own: by instruction set, then by sweep.
+# Of this library's kernels, in plots of their own: by instruction set.
 _KERNELS = {
     "dispatch": ("#E69F00", "*"),
     "avx512": ("#D55E00", "o"),
@@ -27,13 +27,6 @@ _KERNELS = {
     "sve256": ("#882255", "X"),
     "sve512": ("#117733", "v"),
     "scalar": ("#AA4499", "h"),
-    "short_row": ("#56B4E9", "v"),
-    "two_pass": ("#0072B2", "s"),
-    "three_pass": ("#009E73", "^"),
-    "three_pass_in_double": ("#CC79A7", "D"),
-    "short_rows": ("#56B4E9", "v"),
-    "overlapped_rows": ("#0072B2", "s"),
-    "rows_by_scratch": ("#009E73", "^"),
 }
 _OTHER = ("#661100", "8")
 
@@ -65,7 +58,7 @@ def name(label):
 
 
 def _kernel(label):
-    """The sweep, or else the instruction set, of "xsoftmax avx2 two_pass"."""
+    """The instruction set of "xsoftmax avx2"."""
     return label.split()[-1]
 
 

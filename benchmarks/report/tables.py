@@ -3,7 +3,7 @@
 import html
 
 import style
-from results import shape_name
+from results import is_sweep, shape_name
 
 LENGTHS = [8, 64, 128, 1000, 4096, 32000, 1 << 20, 1 << 24]
 FUNCTIONS = {
@@ -13,15 +13,6 @@ FUNCTIONS = {
     "cross_entropy": "`softmax_cross_entropy`, a class",
     "cross_entropy_gradient": "its gradient",
     "cross_entropy_targets_gradient": "gradient by target probabilities",
-}
-
-# Those whose sweeps are measured by name, of one row and of many.
-SWEPT = {
-    "softmax": "Softmax",
-    "log_softmax": "Log-softmax",
-    "log_sum_exp": "Log-sum-exp",
-    "cross_entropy": "Cross-entropy",
-    "cross_entropy_gradient": "Cross-entropy and its gradient",
 }
 
 # Along the last axis, or the middle one of three.
@@ -44,7 +35,7 @@ BATCH_FUNCTIONS = {
     "kept_softmax": "`masked_softmax`, bytes",
     "biased_softmax": "`masked_softmax`, bias",
     "kept_log_softmax": "`masked_log_softmax`, bytes",
-    "kept_cross_entropy_gradient": "`masked_softmax_cross_entropy`, bytes, and its gradient",
+    "kept_cross_entropy_gradient": "`softmax_cross_entropy`, bytes, and its gradient",
 }
 
 
@@ -159,48 +150,13 @@ def kernels(document, element="float"):
     rows = []
     for label in document.labels("softmax", element):
         contender = document.contenders[label]
-        ours = contender["kind"] == "xsoftmax" and not contender["regime"] and label != "xsoftmax by row"
+        ours = contender["kind"] == "xsoftmax" and not is_sweep(contender) and label != "xsoftmax by row"
         if ours or label in ("xsimd loop", "reference", "bare exp"):
             name = style.name(label)
             if label == "xsoftmax":
                 name += " " + contender["architecture"]
             rows.append([name] + [_cell(document, "softmax", element, label, (1, n)) for n in lengths])
     return Table([f"ns per element, {element}, row of"] + [length(n) for n in lengths], rows)
-
-
-def sweeps(document, element="float", operation="softmax"):
-    """Each sweep at each length that it accepts, beside what the library chooses."""
-    lengths = _lengths(document, operation, element)
-    return _sweeps(document, operation, element, [(1, n) for n in lengths], f"ns per element, {element}, row of",
-                   [length(n) for n in lengths])
-
-
-def batch_sweeps(document, element="float", operation="softmax"):
-    shapes = document.batches(operation, element)
-    return _sweeps(document, operation, element, shapes, f"ns per element, {element}",
-                   [f"{r}×{c}" for r, c in shapes])
-
-
-def _sweeps(document, operation, element, shapes, corner, header):
-    rows = []
-    chosen = {document.contenders[label]["architecture"]: label for label in document.labels(operation, element)
-              if is_chosen_by_library(document, label)}
-    for architecture, label in chosen.items():
-        labels = [label] + [other for other in document.labels(operation, element)
-                            if document.contenders[other]["regime"]
-                            and document.contenders[other]["architecture"] == architecture]
-        for other in labels:
-            cells = [_cell(document, operation, element, other, shape) for shape in shapes]
-            if any(cell != "–" for cell in cells):
-                rows.append([f"{architecture}: {document.contenders[other]['regime'] or 'as chosen'}"] + cells)
-    return Table([corner] + header, rows, [f"{architecture}: as chosen" for architecture in chosen])
-
-
-def is_chosen_by_library(document, label):
-    """Is it this library with a sweep of its own choice, for one instruction set?"""
-    contender = document.contenders[label]
-    return (contender["kind"] == "xsoftmax" and not contender["regime"]
-            and label not in ("xsoftmax by row", "xsoftmax dispatch"))
 
 
 def functions(document, element="float"):
@@ -288,7 +244,7 @@ def errors_by_distribution(document, operation="softmax", element="float", n=100
 def errors_of_kernels(document):
     """The largest error seen, over all lengths and distributions, by function and instruction set."""
     ours = [label for label, contender in document.contenders.items()
-            if contender["kind"] == "xsoftmax" and not contender["regime"]]
+            if contender["kind"] == "xsoftmax" and not is_sweep(contender)]
     # Run-time dispatch computes what one of the others does.
     by_architecture = {}
     for label in ours:
@@ -363,14 +319,6 @@ def all_tables(report):
                                                                                                    element)
         tables["functions"] = "Every function", functions(report.kernels)
         tables["batch-functions"] = "Every function of many rows", batch_functions(report.kernels)
-        for element in ("float", "double"):
-            for operation, name in SWEPT.items():
-                if not report.kernels.has(operation, element):
-                    continue
-                tables[f"sweeps-{operation}-{element}"] = (f"{name} of one row of {element}s by sweep",
-                                                           sweeps(report.kernels, element, operation))
-                tables[f"batch-sweeps-{operation}-{element}"] = (f"{name} of batches of {element}s by sweep",
-                                                                 batch_sweeps(report.kernels, element, operation))
         tables["row-groups"] = "Many short rows", row_groups(report.kernels)
     if report.libraries is not None:
         tables["libraries"] = "Versions", libraries(report.libraries)

@@ -18,7 +18,6 @@ std::string json_of(const contender& who)
         .add("kind", json::text(kinds[static_cast<int>(who.kind)]))
         .add("version", json::text(who.version))
         .add("architecture", json::text(who.architecture))
-        .add("regime", json::text(who.regime))
         .add("description", json::text(who.description))
         .str();
 }

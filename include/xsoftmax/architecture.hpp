@@ -3,6 +3,7 @@
 /// Which instruction set is in use, and which could be.
 
 #include "detail/architecture.hpp"
+#include "version.hpp"
 
 #include <string_view>
 #include <vector>

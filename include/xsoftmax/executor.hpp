@@ -4,6 +4,7 @@
 /// parallel.hpp.
 
 #include "kernels/compiler.hpp"
+#include "version.hpp"
 
 #include <cstddef>
 
@@ -18,10 +19,10 @@ concept executor = requires(E& run, std::size_t count, void (*task)(std::size_t)
 };
 
 /// The caller's own thread: one task after the other.
-struct serial_executor {
+struct serial {
     /// task(0) … task(count − 1).
     template <class Task>
-    XSOFTMAX_ALWAYS_INLINE void operator()(std::size_t count, Task&& task) const
+    XSOFTMAX_SHARED_INLINE void operator()(std::size_t count, Task&& task) const
     {
         for (std::size_t k = 0; k < count; ++k) task(k);
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Which elements of a view take part, and what becomes of rows in which none does: what the masked functions take.
+/// Which elements of a view take part, and what becomes of rows in which none does: what masked() lays over logits.
 
 #include "kernels/compiler.hpp"
 #include "views.hpp"
@@ -13,29 +13,34 @@
 #include <span>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 namespace xsoftmax {
 
 /// What a broadcast_view of T may be made from: elements of T, or where T is a byte, of any type of one byte.
 template <class Element, class T>
-concept laid_over_as = std::same_as<std::remove_cv_t<Element>, T> ||
+concept broadcast_as = std::same_as<std::remove_cv_t<Element>, T> ||
     (std::same_as<T, unsigned char> && sizeof(Element) == 1 && std::is_trivially_copyable_v<Element>);
 
-/// A view of T that is laid over a larger one: its axes are the larger one's last, and an axis of extent 1 stands for
-/// each index of the larger one's. Made from any view, or from a contiguous range, which is a view of one axis.
+/// A temporary that owns its elements, such as a std::vector: they would be gone before the mask is used.
+template <class R>
+concept owning_temporary = std::ranges::contiguous_range<R> && !std::ranges::borrowed_range<R>;
+
+/// A view of T that is broadcast over the logits, as NumPy does: the last axes align, and an axis of extent 1 is repeated. Made
+/// from any view, or from a contiguous range, which is a view of one axis.
 template <class T>
 class broadcast_view {
 public:
     static constexpr std::size_t max_rank = 8;  ///< axes, at most
 
     /// Of nothing.
-    XSOFTMAX_ALWAYS_INLINE broadcast_view() noexcept {}  // NOLINT: a defaulted one is not inlined by force
+    XSOFTMAX_SHARED_INLINE broadcast_view() noexcept {}  // NOLINT: a defaulted one is not forced inline
 
     /// Of all elements of a view.
     template <tensor V>
-    requires laid_over_as<std::remove_reference_t<decltype(*std::declval<const V&>().data_handle())>, T> &&
+    requires broadcast_as<std::remove_reference_t<decltype(*std::declval<const V&>().data_handle())>, T> &&
         (V::rank() <= max_rank)
-            XSOFTMAX_ALWAYS_INLINE broadcast_view(const V& view)  // NOLINT: a view of either kind is what this is
+            XSOFTMAX_SHARED_INLINE broadcast_view(const V& view)  // NOLINT: a view of either kind is what this is
         : data_(reinterpret_cast<const T*>(view.data_handle())), rank_(V::rank())
     {
         for (std::size_t axis = 0; axis < rank_; ++axis) {
@@ -46,8 +51,9 @@ public:
 
     /// Of a range, as one axis.
     template <std::ranges::contiguous_range R>
-    requires std::ranges::sized_range<R> && laid_over_as<std::ranges::range_value_t<R>, T> XSOFTMAX_ALWAYS_INLINE
-    broadcast_view(const R& range)  // NOLINT: likewise
+    requires std::ranges::sized_range<R> && broadcast_as<std::ranges::range_value_t<R>, T> &&
+        std::ranges::borrowed_range<R> XSOFTMAX_SHARED_INLINE
+        broadcast_view(R&& range)  // NOLINT: likewise
         : data_(reinterpret_cast<const T*>(std::ranges::data(range))),
           rank_(1),
           extents_{static_cast<std::size_t>(std::ranges::size(range))},
@@ -55,19 +61,30 @@ public:
     {
     }
 
+    broadcast_view(owning_temporary auto&&) = delete;  // xsoftmax: a mask does not own its elements: give them a name
+
+    /// std::vector<bool> has no bools in memory.
+    template <class R>
+    requires std::same_as<std::remove_cvref_t<R>, std::vector<bool>> broadcast_view(
+        R&&)  // NOLINT: refused, with the reason
+    {
+        static_assert(!std::same_as<std::remove_cvref_t<R>, std::vector<bool>>,
+                      "xsoftmax: std::vector<bool> has no bools in memory: use std::vector<unsigned char> or bool[]");
+    }
+
     /// Is it of nothing?
-    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE bool empty() const noexcept { return rank_ == 0; }
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE bool empty() const noexcept { return rank_ == 0; }
     /// How many axes it has.
-    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::size_t axes() const noexcept { return rank_; }
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE std::size_t axes() const noexcept { return rank_; }
     /// How many elements lie along the axis.
-    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
     /// From an element to the next along the axis, in elements.
-    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE std::ptrdiff_t stride(std::size_t axis) const noexcept
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE std::ptrdiff_t stride(std::size_t axis) const noexcept
     {
         return strides_[axis];
     }
     /// The element whose indices are all 0.
-    [[nodiscard]] XSOFTMAX_ALWAYS_INLINE const T* data_handle() const noexcept { return data_; }
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE const T* data_handle() const noexcept { return data_; }
 
 private:
     const T* data_ = nullptr;
@@ -85,16 +102,16 @@ class row_lengths {
 public:
     /// Of the elements of a range.
     template <std::ranges::contiguous_range R>
-    requires std::ranges::sized_range<R> &&
-        std::constructible_from<spans, std::span<const std::ranges::range_value_t<R>>> XSOFTMAX_ALWAYS_INLINE
-        row_lengths(const R& range)  // NOLINT: a range is what this is
+    requires std::ranges::sized_range<R> && std::ranges::borrowed_range<R> &&
+        std::constructible_from<spans, std::span<const std::ranges::range_value_t<R>>> XSOFTMAX_SHARED_INLINE
+        row_lengths(R&& range)  // NOLINT: a range is what this is
         : lengths_(std::span<const std::ranges::range_value_t<R>>(std::ranges::data(range), std::ranges::size(range)))
     {
     }
 
     /// f(span of the lengths in their own type).
     template <class F>
-    XSOFTMAX_ALWAYS_INLINE void visit(F&& f) const
+    XSOFTMAX_SHARED_INLINE void visit(F&& f) const
     {
         std::visit(f, lengths_);
     }
@@ -103,11 +120,11 @@ private:
     spans lengths_;
 };
 
-/// What a row gets in which nothing is kept.
+/// What a fully masked row gets, of which nothing is kept.
 ///
 /// A loss's targets are here smoothed over all classes, and weighted: those of a class y sum to (1 − ε)·w[y] + ε/n·Σ_k w[k].
 /// z_loss adds nothing to such a row.
-enum class nothing_kept {
+enum class fully_masked {
     zeros,    ///< probabilities 0, log-probabilities −inf, loss and gradient 0
     uniform,  ///< probabilities 1/n, log-probabilities −log n, loss log n times Σ of the row's targets, gradient 0
     nan,      ///< NaN, as softmax of nothing but −inf
@@ -135,8 +152,37 @@ struct mask {
     /// Added to the logits, in T; broadcast over them. −inf leaves out.
     broadcast_view<T> bias = {};
 
-    /// What a row gets in which nothing is kept.
-    enum nothing_kept nothing_kept = nothing_kept::zeros;
+    /// What a row gets of which nothing is kept.
+    enum fully_masked fully_masked = fully_masked::zeros;
 };
+
+/// Logits and what is kept of them: an input wherever logits go. Made by masked().
+template <class Logits, class T>
+struct masked_logits {
+    Logits logits;  ///< a span of a row, or a view
+    xsoftmax::mask<T> mask;
+};
+
+/// A row of logits under a mask: softmax(masked(logits, {.keep = keep}), probabilities). `keep` and `bias` have one axis,
+/// `lengths` has one element, and the row is the query 0 of `causal`.
+template <std::ranges::contiguous_range R>
+requires std::ranges::sized_range<R> && std::ranges::borrowed_range<R>
+[[nodiscard]] XSOFTMAX_SHARED_INLINE auto masked(R&& logits, const mask<std::ranges::range_value_t<R>>& mask)
+{
+    using T = std::ranges::range_value_t<R>;
+    const std::span<const T> row(std::ranges::data(logits), std::ranges::size(logits));
+    return masked_logits<std::span<const T>, T>{row, mask};
+}
+
+template <owning_temporary R>
+void masked(R&&, const mask<std::ranges::range_value_t<R>>&) = delete;  // xsoftmax: it owns no logits: name them
+
+/// A view of logits under a mask.
+template <tensor V>
+[[nodiscard]] XSOFTMAX_SHARED_INLINE auto masked(
+    const V& logits, const mask<std::remove_cvref_t<decltype(*std::declval<const V&>().data_handle())>>& mask)
+{
+    return masked_logits<V, std::remove_cvref_t<decltype(*logits.data_handle())>>{logits, mask};
+}
 
 }  // namespace xsoftmax

@@ -1,8 +1,11 @@
 #pragma once
 
+/// What the functions can be told beside their operands.
+
+#include "version.hpp"
+
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 
 namespace xsoftmax {
@@ -17,22 +20,16 @@ struct softmax_options {
     std::ptrdiff_t axis = -1;
 };
 
-/// Options of softmax_cross_entropy for one row.
-struct cross_entropy_options {
-    /// Divides the logits. Any finite value > 0: at 0 the loss has no gradient.
-    double temperature = 1;
-};
-
 /// From the losses of many rows to one number.
 enum class reduction {
     mean,  ///< their sum over the sum of the rows' weights, as PyTorch's cross_entropy
     sum    ///< their sum
 };
 
-/// Options of softmax_cross_entropy and cross_entropy_losses for many rows of T.
+/// Options of softmax_cross_entropy and cross_entropy_losses, of one row of T or of many.
 template <class T>
-struct batch_cross_entropy_options {
-    /// Divides the logits. Any finite value > 0.
+struct cross_entropy_options {
+    /// Divides the logits. Any finite value > 0: at 0 the loss has no gradient.
     double temperature = 1;
 
     /// Of softmax_cross_entropy; cross_entropy_losses gives the losses as they are.

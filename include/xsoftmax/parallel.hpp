@@ -28,9 +28,6 @@
 
 namespace xsoftmax {
 
-/// The caller's thread alone.
-using serial = serial_executor;
-
 inline namespace XSOFTMAX_TARGET {
 
 #if defined(_OPENMP)

@@ -93,7 +93,7 @@ template <class T>
 ///
 /// Error: as for log_softmax.
 template <class T>
-T softmax_cross_entropy(std::span<const T> logits, std::size_t target, cross_entropy_options options = {})
+T softmax_cross_entropy(std::span<const T> logits, std::size_t target, cross_entropy_options<T> options = {})
 {
     const T maximum = detail::maximum(logits);
     return std::log(detail::sum_of_exponentials(logits, maximum, options.temperature)) -
@@ -106,7 +106,7 @@ T softmax_cross_entropy(std::span<const T> logits, std::size_t target, cross_ent
 /// Error: as for softmax; at the target, p − 1 keeps only the digits that p had behind the point.
 template <class T>
 T softmax_cross_entropy(std::span<const T> logits, std::size_t target, std::span<T> gradient,
-                        cross_entropy_options options = {})
+                        cross_entropy_options<T> options = {})
 {
     const T loss = softmax_cross_entropy(logits, target, options);
     reference::softmax(logits, gradient, {options.temperature});
@@ -120,7 +120,7 @@ T softmax_cross_entropy(std::span<const T> logits, std::size_t target, std::span
 /// 0 for an empty row.
 /// Error: as for log_softmax, and that of the sum over the targets.
 template <class T>
-T softmax_cross_entropy(std::span<const T> logits, std::span<const T> targets, cross_entropy_options options = {})
+T softmax_cross_entropy(std::span<const T> logits, std::span<const T> targets, cross_entropy_options<T> options = {})
 {
     const T maximum = detail::maximum(logits);
     const T log_sum = std::log(detail::sum_of_exponentials(logits, maximum, options.temperature));
@@ -136,7 +136,7 @@ T softmax_cross_entropy(std::span<const T> logits, std::span<const T> targets, c
 /// Error: as for softmax, relative to the larger of the two terms that are subtracted.
 template <class T>
 T softmax_cross_entropy(std::span<const T> logits, std::span<const T> targets, std::span<T> gradient,
-                        cross_entropy_options options = {})
+                        cross_entropy_options<T> options = {})
 {
     const T loss = softmax_cross_entropy(logits, targets, options);
     T sum = 0;

@@ -2,9 +2,12 @@
 
 /// softmax and log_softmax, of one row or along an axis of a view.
 
+#include "version.hpp"
+
 #include "detail/arguments.hpp"
-#include "detail/rows.hpp"
 #include "detail/run.hpp"
+#include "executor.hpp"
+#include "mask.hpp"
 #include "options.hpp"
 #include "views.hpp"
 
@@ -13,131 +16,112 @@
 namespace xsoftmax {
 inline namespace XSOFTMAX_TARGET {
 
-/// Softmax of a row: p[i] = exp((x[i] − max x)/T) / Σ_j exp((x[j] − max x)/T).
+/// Softmax along each row: p[i] = exp((x[i] − max x)/T) / Σ_j exp((x[j] − max x)/T).
 ///
-/// Shapes: `logits` and `probabilities` are contiguous ranges of float or double of the same length n ≥ 0. They may be the
-/// same range.
-/// Options: `temperature` T ≥ 0, default 1; T = 0 shares the mass equally among the maxima.
-/// Values: −inf gives exactly 0. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout. Denormal probabilities
-/// are not flushed. An empty row stays empty.
+/// Shapes: `logits` and `probabilities` are contiguous ranges (vector, array, C array, span, …) of float or double of the same
+/// length n ≥ 0, or views (matrix_view, tensor_view, std::mdspan, …) of the same extents, each with strides of its own. They may
+/// be the same. Logits may be masked(): what is left out has probability 0, and what a fully masked row gets is the mask's
+/// `fully_masked`, zeros by default.
+/// Options: `temperature` T ≥ 0, default 1; T = 0 shares the mass equally among the maxima. `axis`, default the last one.
+/// Values: −inf gives exactly 0. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout its row. Denormal probabilities
+/// are not flushed. A row gets the same bits wherever it stands in a batch, and on any number of threads; along an axis
+/// whose neighbours are contiguous the last bit may differ.
 /// Error: at most 4 ULP per element for every n ≤ 2^24, at any spread and offset of the logits and any temperature.
-/// Throws: std::invalid_argument if the lengths differ, the ranges overlap without being equal, or T is not in [0, ∞);
-/// nothing is written then.
+/// Throws: std::invalid_argument if lengths or extents differ, are too many, or reach farther than memory, the operands overlap
+/// without being the same, an element of the output has several places, or T is not in [0, ∞); std::out_of_range if there is no
+/// such axis. Masks: std::invalid_argument if a part cannot be broadcast or shares memory with the output, or a row is fully
+/// masked and that is to be an error; std::out_of_range if a length is not in [0, n]. Nothing is written then.
+/// Allocates where elements of a row lie apart, under masks of bytes and biases, and for results larger than the caches.
 /// Method: the maximum is subtracted (Blanchard, Higham & Higham, IMA J. Numer. Anal. 41 (2021)) without rounding the
-/// difference, see kernels/exp.hpp; the sum is kept in twice the precision, see kernels/sum.hpp.
-template <detail::row Logits, detail::output_row<detail::element_of<Logits>> Probabilities>
-void softmax(Logits&& logits, Probabilities&& probabilities, softmax_options options = {})
+/// difference, see kernels/math/exp.hpp.
+template <detail::operand_like Logits, detail::operand_like Probabilities>
+void softmax(const Logits& logits, Probabilities&& probabilities, softmax_options options = {})
 {
-    const auto in = detail::as_input(logits);
-    const auto out = detail::as_output(probabilities);
-    detail::check_temperature("softmax", options.temperature);
-    detail::check_row_axis("softmax", options.axis);
-    detail::check_size("softmax", "probabilities", out.size(), "logits", in.size());
-    detail::check_same_or_apart<detail::element_of<Logits>>("softmax", "probabilities", out, "logits", in);
-    if (in.empty()) return;
-
-    kernels::softmax_operation<detail::element_of<Logits>> operation{out.data()};
-    detail::run_row(operation, in, options.temperature);
+    using T = detail::value_type<const Logits&>;
+    static_assert(detail::check_logits<const Logits&>() &&
+                  detail::check_output_type<Probabilities, T, detail::rank_of<const Logits&>()>());
+    if constexpr (detail::range<const Logits&> && detail::range<Probabilities>) {
+        // A short row is done in the time that all the checks of a view take.
+        const T* const x = std::ranges::data(logits);
+        T* const p = std::ranges::data(probabilities);
+        const std::size_t n = std::ranges::size(logits);
+        const bool is_apart = p + n <= x || x + n <= p || p == x;
+        if (n != 0 && std::ranges::size(probabilities) == n && is_apart && kernels::is_ordinary<T>(options.temperature) &&
+            (options.axis == -1 || options.axis == 0) &&
+            detail::call<kernels::softmax_entry<T>>(x, n, p, options.temperature))
+            return;
+        detail::run_softmax_row<false>("softmax", "probabilities", detail::as_input(logits),
+                                       detail::as_output(probabilities), options);
+    }
+    else
+        softmax(serial{}, logits, probabilities, options);
 }
 
-/// Softmax of a row, as a new vector.
-template <detail::row Logits>
-[[nodiscard]] std::vector<detail::element_of<Logits>> softmax(Logits&& logits, softmax_options options = {})
+/// On the threads of an executor.
+template <executor Executor, detail::operand_like Logits, detail::operand_like Probabilities>
+void softmax(Executor&& executor, const Logits& logits, Probabilities&& probabilities, softmax_options options = {})
 {
+    using T = detail::value_type<const Logits&>;
+    static_assert(detail::check_logits<const Logits&>() &&
+                  detail::check_output_type<Probabilities, T, detail::rank_of<const Logits&>()>());
+    detail::run_softmax_batch<false>(executor, "softmax", "probabilities", detail::as_input(logits),
+                                     detail::as_output(probabilities), detail::mask_of(logits), options);
+}
+
+/// Of a row, masked or not, as a new vector.
+template <detail::operand_like Logits>
+requires detail::is_row_like<const Logits&>
+[[nodiscard]] auto softmax(const Logits& logits, softmax_options options = {})
+{
+    static_assert(detail::check_logits<const Logits&>());
     detail::check_temperature("softmax", options.temperature);
-    std::vector<detail::element_of<Logits>> probabilities(std::ranges::size(logits));
+    std::vector<detail::value_type<const Logits&>> probabilities(detail::as_input(logits).extents[0]);
     softmax(logits, probabilities, options);
     return probabilities;
 }
 
-/// Softmax along an axis of a view: every row as above.
+/// Logarithm of softmax along each row: y[i] = (x[i] − max x)/T − log Σ_j exp((x[j] − max x)/T).
 ///
-/// Shapes: `logits` and `probabilities` are views (matrix_view, tensor_view, std::mdspan, …) of float or double, of the same
-/// extents, each with strides of its own. They may be the same view. Extents of 0 are fine, and nothing is done.
-/// Options: `axis`, default the last one.
-/// Throws: as above; std::out_of_range if there is no such axis; std::invalid_argument if the extents differ or are too
-/// many, strides reach farther than memory, the views overlap without being the same, or one element of the output has
-/// several places; nothing is written then. Views of different strides whose ranges of memory meet count as overlapping, also
-/// where the elements of one lie between those of the other.
-/// Results: those of the row by itself, bit for bit, but along an axis whose elements are apart and whose neighbours are
-/// contiguous: there the last bit may differ.
-template <detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
-void softmax(const Logits& logits, const Probabilities& probabilities, softmax_options options = {})
+/// Shapes, options and exceptions: as for softmax; the output is `log_probabilities`. T = 0 gives each maximum −log(how many
+/// there are) and all others −inf. What a mask leaves out gets −inf.
+/// Values: −inf gives −inf. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout its row.
+/// Error: at most 4 ULP per element for every n ≤ 2^24, the maximum included, however far it leads.
+/// Method: the maximum is left out of the sum and log1p taken of it, so that nothing cancels, see kernels/sum_row.hpp.
+template <detail::operand_like Logits, detail::operand_like LogProbabilities>
+void log_softmax(const Logits& logits, LogProbabilities&& log_probabilities, softmax_options options = {})
 {
-    softmax(serial_executor{}, logits, probabilities, options);
+    using T = detail::value_type<const Logits&>;
+    static_assert(detail::check_logits<const Logits&>() &&
+                  detail::check_output_type<LogProbabilities, T, detail::rank_of<const Logits&>()>());
+    if constexpr (detail::range<const Logits&> && detail::range<LogProbabilities>)
+        detail::run_softmax_row<true>("log_softmax", "log_probabilities", detail::as_input(logits),
+                                      detail::as_output(log_probabilities), options);
+    else
+        log_softmax(serial{}, logits, log_probabilities, options);
 }
 
-/// The same on the threads of an executor.
-template <executor Executor, detail::input_tensor Logits, detail::output_tensor_like<Logits> Probabilities>
-void softmax(Executor&& executor, const Logits& logits, const Probabilities& probabilities,
-             softmax_options options = {})
-{
-    const auto in = detail::as_input(logits);
-    const auto out = detail::as_output(probabilities);
-    detail::check_temperature("softmax", options.temperature);
-    const std::size_t axis = detail::check_axis("softmax", options.axis, in.rank);
-    detail::check_countable("softmax", "logits", in);
-    detail::check_output("softmax", "probabilities", out, "logits", in);
-
-    detail::run_batch<kernels::softmax_operation<detail::tensor_element<Logits>>>(executor, axis, in, out,
-                                                                                  options.temperature);
-}
-
-/// Logarithm of softmax along a row: y[i] = (x[i] − max x)/T − log Σ_j exp((x[j] − max x)/T).
-///
-/// Shapes, options and exceptions: as for softmax; the output is `log_probabilities`. T = 0 gives the winners −log(how
-/// many they are) and all others −inf.
-/// Values: −inf gives −inf. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout. An empty row stays empty.
-/// Error: at most 3 ULP (4 for double, and on other than AVX2 and AVX-512) per element for every n ≤ 2^24, the winner
-/// included, however far it leads.
-/// Method: the winners are left out of the sum and log1p taken of it, so that nothing cancels; see
-/// kernels/operations.hpp.
-template <detail::row Logits, detail::output_row<detail::element_of<Logits>> LogProbabilities>
-void log_softmax(Logits&& logits, LogProbabilities&& log_probabilities, softmax_options options = {})
-{
-    const auto in = detail::as_input(logits);
-    const auto out = detail::as_output(log_probabilities);
-    detail::check_temperature("log_softmax", options.temperature);
-    detail::check_row_axis("log_softmax", options.axis);
-    detail::check_size("log_softmax", "log_probabilities", out.size(), "logits", in.size());
-    detail::check_same_or_apart<detail::element_of<Logits>>("log_softmax", "log_probabilities", out, "logits", in);
-    if (in.empty()) return;
-
-    kernels::log_softmax_operation<detail::element_of<Logits>> operation{out.data()};
-    detail::run_row(operation, in, options.temperature);
-}
-
-/// Logarithm of softmax along a row, as a new vector.
-template <detail::row Logits>
-[[nodiscard]] std::vector<detail::element_of<Logits>> log_softmax(Logits&& logits, softmax_options options = {})
-{
-    detail::check_temperature("log_softmax", options.temperature);
-    std::vector<detail::element_of<Logits>> log_probabilities(std::ranges::size(logits));
-    log_softmax(logits, log_probabilities, options);
-    return log_probabilities;
-}
-
-/// Logarithm of softmax along an axis of a view: every row as above; shapes, options and exceptions as for softmax.
-template <detail::input_tensor Logits, detail::output_tensor_like<Logits> LogProbabilities>
-void log_softmax(const Logits& logits, const LogProbabilities& log_probabilities, softmax_options options = {})
-{
-    log_softmax(serial_executor{}, logits, log_probabilities, options);
-}
-
-/// The same on the threads of an executor.
-template <executor Executor, detail::input_tensor Logits, detail::output_tensor_like<Logits> LogProbabilities>
-void log_softmax(Executor&& executor, const Logits& logits, const LogProbabilities& log_probabilities,
+/// On the threads of an executor.
+template <executor Executor, detail::operand_like Logits, detail::operand_like LogProbabilities>
+void log_softmax(Executor&& executor, const Logits& logits, LogProbabilities&& log_probabilities,
                  softmax_options options = {})
 {
-    const auto in = detail::as_input(logits);
-    const auto out = detail::as_output(log_probabilities);
-    detail::check_temperature("log_softmax", options.temperature);
-    const std::size_t axis = detail::check_axis("log_softmax", options.axis, in.rank);
-    detail::check_countable("log_softmax", "logits", in);
-    detail::check_output("log_softmax", "log_probabilities", out, "logits", in);
+    using T = detail::value_type<const Logits&>;
+    static_assert(detail::check_logits<const Logits&>() &&
+                  detail::check_output_type<LogProbabilities, T, detail::rank_of<const Logits&>()>());
+    detail::run_softmax_batch<true>(executor, "log_softmax", "log_probabilities", detail::as_input(logits),
+                                    detail::as_output(log_probabilities), detail::mask_of(logits), options);
+}
 
-    detail::run_batch<kernels::log_softmax_operation<detail::tensor_element<Logits>>>(executor, axis, in, out,
-                                                                                      options.temperature);
+/// Of a row, masked or not, as a new vector.
+template <detail::operand_like Logits>
+requires detail::is_row_like<const Logits&>
+[[nodiscard]] auto log_softmax(const Logits& logits, softmax_options options = {})
+{
+    static_assert(detail::check_logits<const Logits&>());
+    detail::check_temperature("log_softmax", options.temperature);
+    std::vector<detail::value_type<const Logits&>> log_probabilities(detail::as_input(logits).extents[0]);
+    log_softmax(logits, log_probabilities, options);
+    return log_probabilities;
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -13,4 +13,5 @@
 #include "masked.hpp"
 #include "options.hpp"
 #include "softmax.hpp"
+#include "version.hpp"
 #include "views.hpp"

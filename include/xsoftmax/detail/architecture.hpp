@@ -15,12 +15,12 @@ inline namespace XSOFTMAX_TARGET {
 
 /// Calls one of the kernels' entry points.
 template <class Entry, class... Arguments>
-XSOFTMAX_ALWAYS_INLINE auto call(Arguments&&... arguments)
+XSOFTMAX_INLINE auto call(Arguments&&... arguments)
 {
 #if defined(XSOFTMAX_DISPATCH)
     return current_table().template function<Entry>()(arguments...);
 #else
-    return Entry::template run<kernels::default_arch>(arguments...);
+    return Entry::template of<kernels::default_arch>()(arguments...);
 #endif
 }
 

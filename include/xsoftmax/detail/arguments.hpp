@@ -2,7 +2,7 @@
 
 /// Every check of an argument, and its message. A check that passes is a comparison or two; messages are made out of line.
 
-#include "../kernels/simd.hpp"
+#include "../kernels/compiler.hpp"
 #include "error.hpp"
 #include "layout.hpp"
 
@@ -161,7 +161,7 @@ inline namespace XSOFTMAX_TARGET {
          index, length, most);
 }
 
-[[noreturn]] XSOFTMAX_COLD inline void fail_nothing_kept(const char* function, std::size_t row)
+[[noreturn]] XSOFTMAX_COLD inline void fail_fully_masked(const char* function, std::size_t row)
 {
     fail(error_kind::invalid_argument, "xsoftmax::%s: mask keeps nothing of row %zu", function, row);
 }
@@ -169,22 +169,15 @@ inline namespace XSOFTMAX_TARGET {
 /// 0 ≤ temperature < ∞; NaN fails every comparison.
 inline void check_temperature(const char* function, double temperature)
 {
-    if (!(temperature >= 0 && temperature <= kernels::largest<double>)) [[unlikely]]
+    if (!(temperature >= 0 && temperature <= (std::numeric_limits<double>::max)())) [[unlikely]]
         fail_temperature(function, temperature, "finite and >= 0");
 }
 
 /// 0 < temperature < ∞.
 inline void check_positive_temperature(const char* function, double temperature)
 {
-    if (!(temperature > 0 && temperature <= kernels::largest<double>)) [[unlikely]]
+    if (!(temperature > 0 && temperature <= (std::numeric_limits<double>::max)())) [[unlikely]]
         fail_temperature(function, temperature, "finite and > 0");
-}
-
-inline void check_size(const char* function, const char* argument, std::size_t size, const char* other,
-                       std::size_t expected)
-{
-    if (size != expected) [[unlikely]]
-        fail_size(function, argument, size, other, expected);
 }
 
 /// One element for each of what there are `expected` of.
@@ -193,26 +186,6 @@ inline void check_count(const char* function, const char* argument, std::size_t 
 {
     if (count != expected) [[unlikely]]
         fail_count(function, argument, count, expected, of_what);
-}
-
-/// How far `a` begins after `b` where the two share memory; 0 where they share none.
-template <class T>
-[[nodiscard]] std::ptrdiff_t overlap(std::span<const T> a, std::span<const T> b)
-{
-    const auto a_begin = reinterpret_cast<std::uintptr_t>(a.data());
-    const auto b_begin = reinterpret_cast<std::uintptr_t>(b.data());
-    const bool apart = a_begin + a.size_bytes() <= b_begin || b_begin + b.size_bytes() <= a_begin;
-    return apart ? 0 : static_cast<std::ptrdiff_t>(a_begin - b_begin);
-}
-
-/// The output is the input itself, or shares no memory with it.
-template <class T>
-void check_same_or_apart(const char* function, const char* output_name, std::span<const T> output,
-                         const char* input_name, std::span<const T> input)
-{
-    if (output.data() == input.data()) return;
-    if (const std::ptrdiff_t bytes = overlap(output, input); bytes != 0) [[unlikely]]
-        fail_overlap(function, output_name, input_name, bytes);
 }
 
 /// As the messages take an integer.
@@ -244,13 +217,6 @@ std::size_t check_class(const char* function, Index target, std::size_t classes)
     return static_cast<std::size_t>(axis < 0 ? axis + signed_rank : axis);
 }
 
-/// A row has one axis.
-inline void check_row_axis(const char* function, std::ptrdiff_t axis)
-{
-    if (axis != -1 && axis != 0) [[unlikely]]
-        fail_axis(function, axis, 1);
-}
-
 /// a·b > most, for a ≥ 1. Divisions are for what is hardly ever met: those of a call's operands would take 30 ns.
 [[nodiscard]] inline bool product_exceeds(std::size_t a, std::size_t b, std::size_t most)
 {
@@ -262,7 +228,7 @@ inline void check_row_axis(const char* function, std::ptrdiff_t axis)
 template <class T>
 void check_countable(const char* function, const char* argument, const operand<T>& view)
 {
-    constexpr std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
+    constexpr std::size_t most = static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / sizeof(T);
     std::size_t count = 1;
     for (std::size_t k = 0; k < view.rank; ++k) {
         if (view.extents[k] == 0) continue;  // the number of rows, or their length, may be large all the same
@@ -286,8 +252,10 @@ void check_extents(const char* function, const char* argument, const operand<T>&
                    const operand<U>& other)
 {
     for (std::size_t k = 0; k < other.rank; ++k)
-        if (view.extents[k] != other.extents[k]) [[unlikely]]
+        if (view.extents[k] != other.extents[k]) [[unlikely]] {
+            if (other.rank == 1) fail_size(function, argument, view.extents[0], other_name, other.extents[0]);
             fail_extent(function, argument, k, view.extents[k], other_name, other.extents[k]);
+        }
 }
 
 /// The first byte that a view may touch, and the one after the last. Both are 0 if it has no elements.
@@ -415,10 +383,9 @@ void check_apart(const char* function, const char* output_name, const Output& ou
     return a;
 }
 
-/// Does each place of a view have an element of its own? That is told where axes are nested, each one's stride reaching
-/// beyond all narrower ones, and where there are but two of them; other layouts are taken not to.
+/// Is the mapping injective? Exact for nested strides and for two axes, else refused.
 template <class T>
-[[nodiscard]] bool places_are_apart(const operand<T>& view)
+[[nodiscard]] bool is_unique(const operand<T>& view)
 {
     for (std::size_t k = 0; k < view.rank; ++k)
         if (view.extents[k] == 0) return true;
@@ -439,7 +406,7 @@ template <class T>
 template <class T>
 void check_written_once(const char* function, const char* argument, const operand<T>& view)
 {
-    if (places_are_apart(view)) [[likely]]
+    if (is_unique(view)) [[likely]]
         return;
     for (std::size_t k = 0; k < view.rank; ++k)
         if (view.strides[k] == 0 && view.extents[k] > 1) fail_stride(function, argument, k);
@@ -459,8 +426,20 @@ template <class T, class U>
 void check_views_same_or_apart(const char* function, const char* output_name, const operand<T>& output,
                                const char* input_name, const operand<U>& input)
 {
-    if (!same_view(output, input) && views_overlap(output, input)) [[unlikely]]
-        fail_views_overlap(function, output_name, input_name, bytes_after(output, input));
+    if (same_view(output, input) || !views_overlap(output, input)) [[likely]]
+        return;
+    fail_views_overlap(function, output_name, input_name, bytes_after(output, input));
+}
+
+/// The same of contiguous rows.
+template <class T>
+void check_rows_same_or_apart(const char* function, const char* output_name, const T* output, const char* input_name,
+                              const T* input, std::size_t n)
+{
+    const auto a = reinterpret_cast<std::uintptr_t>(output), b = reinterpret_cast<std::uintptr_t>(input);
+    const std::size_t size = n * sizeof(T);
+    if (a != b && a < b + size && b < a + size) [[unlikely]]
+        fail_overlap(function, output_name, input_name, static_cast<std::ptrdiff_t>(a - b));
 }
 
 /// An output of an input's extents, which may be that input itself.

@@ -3,114 +3,121 @@
 /// Backward passes along any axis.
 
 #include "../kernels/entry_points.hpp"
+#include "../kernels/rare_row.hpp"
 #include "../options.hpp"
 #include "architecture.hpp"
 #include "arguments.hpp"
 #include "batch.hpp"
+#include "executor.hpp"
+#include "masks.hpp"
 #include "run.hpp"
-
-#include <span>
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
 struct backward_of_softmax {
-    /// The temperature at which the kernel is called for another one, by whose quotient its results are divided.
     template <class T>
-    [[nodiscard]] static double nearest(double temperature)
+    using rows = kernels::softmax_backward_entry<T>;
+    template <class T>
+    using columns = kernels::softmax_backward_columns_entry<T>;
+    template <class... Operands>
+    static void rare(Operands... operands)
     {
-        return temperature;
+        kernels::rare_softmax_backward(operands...);
     }
-
-    template <class T>
-    using row = kernels::softmax_backward_entry<T>;
-    template <class T>
-    using rows = kernels::softmax_backward_rows_entry<T>;
-    template <class T>
-    using rows_side_by_side = kernels::softmax_backward_inner_axis_entry<T>;
 };
 
 struct backward_of_log_softmax {
-    /// T may not hold the reciprocal of an extreme one. 2^70 brings up what exponentials of e^-128 leave of a float.
     template <class T>
-    [[nodiscard]] static double nearest(double temperature)
+    using rows = kernels::log_softmax_backward_entry<T>;
+    template <class T>
+    using columns = kernels::log_softmax_backward_columns_entry<T>;
+    template <class... Operands>
+    static void rare(Operands... operands)
     {
-        constexpr double least = sizeof(T) == 4 ? 0x1p-70 : 0x1p-400;
-        if (temperature < least) return least;
-        return temperature < 1 || kernels::is_ordinary<T>(temperature) ? temperature : 1;
+        kernels::rare_log_softmax_backward(operands...);
     }
-
-    template <class T>
-    using row = kernels::log_softmax_backward_entry<T>;
-    template <class T>
-    using rows = kernels::log_softmax_backward_rows_entry<T>;
-    template <class T>
-    using rows_side_by_side = kernels::log_softmax_backward_inner_axis_entry<T>;
 };
 
-/// The gradient of a row of contiguous elements.
+/// Up to rows_at_once contiguous rows.
 template <class Pass, class T>
-XSOFTMAX_ALWAYS_INLINE void run_backward_of_row(const T* forward, const T* upstream, T* gradient, std::size_t n,
-                                                double temperature)
+void run_backward_rows(const kernels::backward_rows<T>& at, std::size_t rows, std::size_t n, double temperature)
 {
-    const double nearest = Pass::template nearest<T>(temperature);
-    call<typename Pass::template row<T>>(forward, upstream, gradient, n, nearest);
-    if (nearest != temperature) [[unlikely]]
-        for (std::size_t i = 0; i < n; ++i)
-            gradient[i] = static_cast<T>(static_cast<double>(gradient[i]) / (temperature / nearest));
+    std::uint64_t rare = ~std::uint64_t{0};
+    if (kernels::is_ordinary<T>(temperature)) [[likely]]
+        rare = call<typename Pass::template rows<T>>(at, rows, n, temperature);
+    for_each_bit(rare, [&](std::size_t r) {
+        if (r < rows) Pass::rare(at.forward(r), 1, at.upstream(r), 1, at.gradient(r), 1, n, temperature);
+    });
+}
+
+template <class T>
+void check_backward(const char* function, const char* forward_name, const operand<const T>& forward,
+                    const operand<const T>& upstream, const softmax_options& options)
+{
+    check_positive_temperature(function, options.temperature);
+    check_countable(function, forward_name, forward);
+    check_extents(function, "upstream", upstream, forward_name, forward);
+    check_countable(function, "upstream", upstream);
 }
 
 template <class Pass, class T>
-void run_backward(const char* function, const char* forward_name, std::span<const T> forward,
-                  std::span<const T> upstream, std::span<T> gradient, const softmax_options& options)
+void run_backward_row(const char* function, const char* forward_name, const operand<const T>& forward,
+                      const operand<const T>& upstream, const operand<T>& gradient, const softmax_options& options)
 {
-    check_positive_temperature(function, options.temperature);
-    check_row_axis(function, options.axis);
-    check_size(function, "upstream", upstream.size(), forward_name, forward.size());
-    check_size(function, "gradient", gradient.size(), forward_name, forward.size());
-    check_same_or_apart<T>(function, "gradient", gradient, forward_name, forward);
-    check_same_or_apart<T>(function, "gradient", gradient, "upstream", upstream);
-    run_backward_of_row<Pass>(forward.data(), upstream.data(), gradient.data(), forward.size(), options.temperature);
+    static_cast<void>(check_axis(function, options.axis, 1));
+    check_backward(function, forward_name, forward, upstream, options);
+    const std::size_t n = forward.extents[0];
+    check_extents(function, "gradient", gradient, forward_name, forward);
+    check_rows_same_or_apart<T>(function, "gradient", gradient.data, forward_name, forward.data, n);
+    check_rows_same_or_apart<T>(function, "gradient", gradient.data, "upstream", upstream.data, n);
+    if (n == 0) return;
+    run_backward_rows<Pass, T>({{forward.data, 0}, {upstream.data, 0}, {gradient.data, 0}}, 1, n, options.temperature);
 }
 
 template <class Pass, class Executor, class T>
 void run_backward(Executor& executor, const char* function, const char* forward_name, const operand<const T>& forward,
                   const operand<const T>& upstream, const operand<T>& gradient, const softmax_options& options)
 {
-    check_positive_temperature(function, options.temperature);
     const std::size_t axis = check_axis(function, options.axis, forward.rank);
-    check_countable(function, forward_name, forward);
-    check_extents(function, "upstream", upstream, forward_name, forward);
-    check_countable(function, "upstream", upstream);
+    check_backward(function, forward_name, forward, upstream, options);
     check_output(function, "gradient", gradient, forward_name, forward);
     check_views_same_or_apart(function, "gradient", gradient, "upstream", upstream);
 
-    const auto layout = arranged<T>(rows_along(axis, forward, upstream, gradient), options.temperature);
+    const auto layout = arranged(rows_along(axis, forward, upstream, gradient));
     const auto data = data_of<T>(forward, upstream, gradient);
     const std::size_t n = layout.length;
-    if (are_side_by_side<T>(layout, options.temperature)) {
-        const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
-            const auto at = moved_by(data, offset);
-            const kernels::backward_operands<T> operands{
-                at[0], at[1], at[2], {layout.step[0], layout.step[1], layout.step[2]}};
-            call<typename Pass::template rows_side_by_side<T>>(operands, n, rows, options.temperature);
-        };
-        return in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
-    }
-    if (layout.is_contiguous() && n != 0 && Pass::template nearest<T>(options.temperature) == options.temperature) {
-        const auto& strides = layout.innermost().strides;
-        const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
-            const auto at = moved_by(data, offset);
-            call<typename Pass::template rows<T>>(
-                kernels::backward_rows<T>{{at[0], strides[0]}, {at[1], strides[1]}, {at[2], strides[2]}}, rows, n,
+    if (n == 0 || layout.rows() == 0) return;
+    const auto& strides = layout.innermost().strides;
+    const bool columns = are_columns(layout) && kernels::is_ordinary<T>(options.temperature);
+    const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
+        for (std::size_t r = 0; r < rows; r += kernels::rows_at_once) {
+            const std::size_t count = (std::min)(kernels::rows_at_once, rows - r);
+            const auto at = moved_by(moved_by(data, offset), strides, r);
+            if (!columns) {
+                run_backward_rows<Pass, T>({{at[0], strides[0]}, {at[1], strides[1]}, {at[2], strides[2]}}, count, n,
+                                           options.temperature);
+                continue;
+            }
+            const auto& step = layout.step;
+            const std::uint64_t rare = call<typename Pass::template columns<T>>(
+                kernels::backward_columns<T>{{at[0], step[0]}, {at[1], step[1]}, {at[2], step[2]}}, count, n,
                 options.temperature);
-        };
-        return in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
-    }
-    const auto run = [&](const pointers<T, 3>& row, std::size_t) {
-        run_backward_of_row<Pass, T>(row[0], row[1], row[2], n, options.temperature);
+            for_each_bit(rare, [&](std::size_t k) {
+                Pass::rare(static_cast<const T*>(at[0] + k), step[0], static_cast<const T*>(at[1] + k), step[1], at[2] + k,
+                           step[2], n, options.temperature);
+            });
+        }
     };
-    in_shares(executor, layout, [&](rows_share share) { for_each_row<true>(layout, data, run, share); });
+    in_shares(executor, layout, [&](rows_share share) {
+        if (columns || layout.is_contiguous()) return layout.for_each_run(run, share);
+        for_each_row(
+            true, layout, data,
+            [&](const pointers<T, 3>& row, std::size_t) {
+                run_backward_rows<Pass, T>({{row[0], 0}, {row[1], 0}, {row[2], 0}}, 1, n, options.temperature);
+            },
+            share);
+    });
 }
 
 }  // namespace XSOFTMAX_TARGET

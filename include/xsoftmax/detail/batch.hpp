@@ -37,7 +37,7 @@ class row_tile {
 public:
     explicit row_tile(std::size_t length, std::size_t rows)
         : length_(length),
-          rows_(std::min(rows, std::clamp<std::size_t>(most_elements / std::max<std::size_t>(length, 1), 1, 16))),
+          rows_((std::min)(rows, std::clamp<std::size_t>(most_elements / std::max<std::size_t>(length, 1), 1, 16))),
           stride_(((length / line + 1) | 1) * line),
           elements_(Operands * rows_ * stride_)
     {
@@ -72,41 +72,35 @@ private:
     elements<T> elements_;
 };
 
-/// Calls run(pointers to contiguous rows, number of the row) for `count` rows that begin at `at`. With `Writes`, the last
-/// operand is an output, and the others are inputs.
-template <bool Writes, class T, std::size_t Operands, class Run>
-void for_rows_of_run(const row_layout<Operands>& layout, pointers<T, Operands> at, std::size_t first_row,
-                     std::size_t count, Run&& run)
+/// Calls run(pointers to contiguous rows, number of the row) for each row of a layout. Where it `writes`, the last operand is an
+/// output; the others are inputs.
+template <class T, std::size_t Operands, class Run>
+void for_each_row(bool writes, const row_layout<Operands>& layout, pointers<T, Operands> data, const Run& run,
+                  rows_share share = {})
 {
     const auto& strides = layout.innermost().strides;
     const std::size_t apart = layout.innermost().rows;
-    if (layout.is_contiguous()) {
-        for (std::size_t r = 0; r < count; ++r) run(moved_by(at, strides, r), first_row + r * apart);
-        return;
-    }
-    row_tile<T, Operands> tile(layout.length, count);
-    for (std::size_t r = 0; r < count; r += tile.rows()) {
-        const std::size_t here = std::min(tile.rows(), count - r);
-        const auto first = moved_by(at, strides, r);
-        for (std::size_t o = 0; o + (Writes ? 1 : 0) < Operands; ++o)
-            tile.copy_in(o, first[o], layout.step[o], strides[o], here);
-        for (std::size_t k = 0; k < here; ++k) {
-            pointers<T, Operands> rows;
-            for (std::size_t o = 0; o < Operands; ++o) rows[o] = tile.row(o, k);
-            run(rows, first_row + (r + k) * apart);
-        }
-        if constexpr (Writes)
-            tile.copy_out(Operands - 1, first[Operands - 1], layout.step[Operands - 1], strides[Operands - 1], here);
-    }
-}
-
-/// The same for all rows of a share, in row-major order of the axes that remain.
-template <bool Writes, class T, std::size_t Operands, class Run>
-void for_each_row(const row_layout<Operands>& layout, pointers<T, Operands> data, Run&& run, rows_share share = {})
-{
     layout.for_each_run(
-        [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
-            for_rows_of_run<Writes>(layout, moved_by(data, offset), first_row, rows, run);
+        [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t count) {
+            const auto at = moved_by(data, offset);
+            if (layout.is_contiguous()) {
+                for (std::size_t r = 0; r < count; ++r) run(moved_by(at, strides, r), first_row + r * apart);
+                return;
+            }
+            row_tile<T, Operands> tile(layout.length, count);
+            for (std::size_t r = 0; r < count; r += tile.rows()) {
+                const std::size_t here = (std::min)(tile.rows(), count - r);
+                const auto first = moved_by(at, strides, r);
+                for (std::size_t o = 0; o + (writes ? 1 : 0) < Operands; ++o)
+                    tile.copy_in(o, first[o], layout.step[o], strides[o], here);
+                for (std::size_t k = 0; k < here; ++k) {
+                    pointers<T, Operands> rows;
+                    for (std::size_t o = 0; o < Operands; ++o) rows[o] = tile.row(o, k);
+                    run(rows, first_row + (r + k) * apart);
+                }
+                if (writes)
+                    tile.copy_out(Operands - 1, first[Operands - 1], layout.step[Operands - 1], strides[Operands - 1], here);
+            }
         },
         share);
 }

@@ -52,7 +52,7 @@ inline namespace XSOFTMAX_TARGET {
 }
 
 /// Relaxed, which on every processor is a plain load: a table is constant, and so are the functions it points to.
-[[nodiscard]] XSOFTMAX_ALWAYS_INLINE const kernels::kernel_table& current_table()
+[[nodiscard]] XSOFTMAX_INLINE const kernels::kernel_table& current_table()
 {
     const kernels::kernel_table* const table = dispatch_1::current.load(std::memory_order_relaxed);
     return table != nullptr ? *table : first_table();

@@ -2,8 +2,8 @@
 
 /// Any view becomes rows: where they begin, and how far apart their elements are, for several operands side by side.
 
-#include "../views.hpp"
-#include "rows.hpp"
+#include "../kernels/compiler.hpp"
+#include "operands.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,61 +11,6 @@
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
-
-/// Views of more axes than that are refused by the compiler.
-inline constexpr std::size_t max_rank = 8;
-
-template <tensor V>
-using element_pointer_of = std::remove_cvref_t<decltype(std::declval<const V&>().data_handle())>;
-
-template <tensor V>
-using tensor_element = std::remove_const_t<std::remove_pointer_t<element_pointer_of<V>>>;
-
-/// A view of floats or doubles, of a rank that can be handled.
-template <class V>
-concept input_tensor = tensor<V> && element<tensor_element<V>> && V::rank()
-<= max_rank;
-
-/// A view of T of the same rank as Other, that can be written to.
-template <class V, class Other>
-concept output_tensor_like = input_tensor<V> && std::same_as<tensor_element<V>, tensor_element<Other>> && V::rank()
-== Other::rank() && !std::is_const_v<std::remove_pointer_t<element_pointer_of<V>>>;
-
-template <class V, class Other>
-concept input_tensor_like = input_tensor<V> && std::same_as<tensor_element<V>, tensor_element<Other>> && V::rank()
-== Other::rank();
-
-/// A view whose type has been forgotten.
-template <class T>
-struct operand {
-    T* data;
-    std::size_t rank;
-    std::array<std::size_t, max_rank> extents;
-    std::array<std::ptrdiff_t, max_rank> strides;
-};
-
-template <class T, tensor V>
-[[nodiscard]] operand<T> as_operand_of(const V& view)
-{
-    operand<T> result{view.data_handle(), V::rank(), {}, {}};
-    for (std::size_t axis = 0; axis < V::rank(); ++axis) {
-        result.extents[axis] = static_cast<std::size_t>(view.extent(axis));
-        result.strides[axis] = static_cast<std::ptrdiff_t>(view.stride(axis));
-    }
-    return result;
-}
-
-template <tensor V>
-[[nodiscard]] auto as_input(const V& view)
-{
-    return as_operand_of<const tensor_element<V>>(view);
-}
-
-template <tensor V>
-[[nodiscard]] auto as_output(const V& view)
-{
-    return as_operand_of<tensor_element<V>>(view);
-}
 
 /// The part of the rows that one task is to do, of `of` parts.
 struct rows_share {
@@ -123,7 +68,7 @@ struct row_layout {
         return false;
     }
 
-    /// Rows of a run that are not shared out: rows side by side are computed together, and which ones shows in their bits.
+    /// Rows of a run that are not shared out: rows side by side are computed together.
     [[nodiscard]] std::size_t block_rows() const { return is_contiguous() ? 1 : 64; }
 
     /// How many such blocks there are.

@@ -1,50 +1,38 @@
 #pragma once
 
-/// Cross-entropy of many rows: from options to the coefficients of each row, and from losses to one number.
+/// Cross-entropy: from options to the terms of each row, from row_sums to losses and gradients, and from losses to one number.
 
-#include "../kernels/sum.hpp"
 #include "../options.hpp"
 #include "arguments.hpp"
-#include "batch.hpp"
-#include "masks.hpp"
-#include "memory.hpp"
 #include "run.hpp"
 
 #include <cmath>
-#include <cstdint>
 #include <optional>
-#include <ranges>
-#include <span>
-#include <type_traits>
 #include <utility>
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
-/// One class index for each row, of any integer type.
-template <class R>
-concept class_indices =
-    std::ranges::contiguous_range<R> && std::ranges::sized_range<R> && class_index<std::ranges::range_value_t<R>>;
+using kernels::double_double;
 
-/// A sum of losses, good to twice the digits of double, so that its value does not show how the rows were cut.
+/// A sum of losses in twice the digits of double, so that its value does not show how the rows were cut.
 class loss_sum {
 public:
     void add(double loss)
     {
-        const kernels::extended sum = kernels::two_sum(sum_.high, loss);
-        sum_ =
-            sum.high - sum.high == 0 ? kernels::extended{sum.high, sum_.low + sum.low} : kernels::extended{sum.high, 0};
+        const double_double sum = kernels::two_sum(sum_.high, loss);
+        sum_ = sum.high - sum.high == 0 ? double_double{sum.high, sum_.low + sum.low} : double_double{sum.high, 0};
     }
 
     [[nodiscard]] double value() const { return sum_.high + sum_.low; }
-    [[nodiscard]] const kernels::extended& unrounded() const { return sum_; }
+    [[nodiscard]] const double_double& unrounded() const { return sum_; }
 
 private:
-    kernels::extended sum_ = {0, 0};
+    double_double sum_ = {0, 0};
 };
 
 template <class T>
-void check_loss_options(const char* function, const batch_cross_entropy_options<T>& options, std::size_t classes)
+void check_loss_options(const char* function, const cross_entropy_options<T>& options, std::size_t classes)
 {
     check_positive_temperature(function, options.temperature);
     if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1)) [[unlikely]]
@@ -55,321 +43,243 @@ void check_loss_options(const char* function, const batch_cross_entropy_options<
         check_count(function, "class_weights", options.class_weights.size(), classes, "classes");
 }
 
-/// The loss of a row of target probabilities, and where `gradient` is not null its gradient times gradient_scale. A row with
-/// one target alone is what a class of that weight is, bit for bit.
-template <class T>
-double loss_of_probabilities(std::span<const T> row, const T* targets, T* gradient, const kernels::loss_terms& beside,
-                             const kernels::extended& gradient_scale = {1, 0})
+/// May a factor of exponentials be this number? Others, and those of whose products T has no digits, are for rare_row.hpp.
+[[nodiscard]] inline bool is_ordinary_factor(double x)
 {
-    if (row.empty()) return 0;
-    const auto run = [&](auto operation) {
-        run_row(operation, row, beside.temperature);
-        return operation.loss;
-    };
-    const std::size_t only = call<kernels::only_nonzero_entry<T>>(targets, row.size());
-    if (only != row.size()) {
-        const kernels::index_loss_operation loss{beside, static_cast<double>(row[only]),
-                                                 static_cast<double>(targets[only])};
-        if (gradient == nullptr) return run(loss);
-        return run(kernels::index_gradient_operation<T>{loss, gradient, only, gradient_scale});
-    }
-    const kernels::probabilities_loss_operation<T> loss{beside, targets};
-    if (gradient == nullptr) return run(loss);
-    return run(kernels::probabilities_gradient_operation<T>{loss, gradient, gradient_scale});
+    return x == 0 || !(x == x) || (x >= 0x1p-40 && x <= 0x1p40) || (x <= -0x1p-40 && x >= -0x1p40);
 }
 
-/// The classes of a batch: their number, their weights, and the share of each in label smoothing.
+/// A finite sum of products, or the infinite or undefined number that it is: low parts of those are NaN.
+[[nodiscard]] inline double number_of(double_double x) { return x.high - x.high == 0 ? x.high + x.low : x.high; }
+[[nodiscard]] inline double number_of(double x) { return x; }
+
+/// What is made of the row_sum of one row, in double, or of rows of double in pairs.
 template <class T>
-class class_shares {
-public:
-    class_shares(const batch_cross_entropy_options<T>& options, std::size_t classes)
-        : options_(options), classes_(classes)
+struct row_loss {
+    using W = kernels::wide<T>;
+
+    W log_sum, top_over_t, others, inverse;
+    double top;
+    const kernels::loss_terms& terms;
+
+    template <bool IsRow>
+    row_loss(const chunk<T, IsRow>& part, std::size_t r, const kernels::loss_terms& of_rows)
+        : log_sum(number_of(part.sums.logarithm, r)),
+          others(number_of(part.sums.others, r)),
+          top(static_cast<double>(part.sums.maximum[r])),
+          terms(of_rows)
     {
+        const double_double inverse_sum{static_cast<double>(part.sums.inverse_high[r]),
+                                        static_cast<double>(part.sums.inverse_low[r])};
+        inverse = sizeof(T) == 4 ? kernels::wide_from<T>(inverse_sum.high + inverse_sum.low)
+                                 : kernels::wide_from<T>(inverse_sum);
     }
 
-    [[nodiscard]] std::size_t size() const { return classes_; }
+    [[nodiscard]] W over_temperature(W x) const { return x / kernels::wide_from<T>(terms.temperature); }
+
+    /// log Σ exp(x/T)
+    [[nodiscard]] W log_sum_exp() const { return over_temperature(kernels::wide_from<T>(top)) + log_sum; }
+
+    /// −log softmax(x/T) of the logit x, both terms of which are ≥ 0.
+    [[nodiscard]] double negative_log(double x) const
+    {
+        if (x == -kernels::infinity<double> || kernels::has_bits_of(x, -kernels::infinity<double>))
+            return kernels::infinity<double>;
+        const double_double apart = kernels::two_sum(top, -x);
+        return number_of(over_temperature(kernels::wide_from<T>(sizeof(T) == 4 ? double_double{top - x, 0} : apart)) + log_sum);
+    }
+    [[nodiscard]] W unrounded_negative_log(double x) const
+    {
+        const double_double apart = kernels::two_sum(top, -x);
+        return over_temperature(kernels::wide_from<T>(sizeof(T) == 4 ? double_double{top - x, 0} : apart)) + log_sum;
+    }
+
+    /// The loss of targets whose part of it is this, with z_loss.
+    [[nodiscard]] double with_z(W of_targets) const
+    {
+        if (terms.z_loss == 0 || !(number_of(of_targets) - number_of(of_targets) == 0)) {
+            const double all = terms.z_loss == 0 ? 0 : number_of(log_sum_exp());
+            return terms.z_loss == 0 ? number_of(of_targets) : number_of(of_targets) + terms.z_loss * all * all;
+        }
+        const W all = log_sum_exp();
+        return number_of(of_targets + kernels::wide_from<T>(terms.z_loss) * (all * all));
+    }
+
+    /// What z_loss adds to the factor of probabilities in the gradient: 2·z_loss·log Σ exp(x/T).
+    [[nodiscard]] W z_share() const
+    {
+        if (terms.z_loss == 0) return kernels::wide_from<T>(0.0);
+        return kernels::wide_from<T>(2 * terms.z_loss) * log_sum_exp();
+    }
+
+    /// share·gradient_scale/T
+    [[nodiscard]] W scale(W share) const { return over_temperature(share * kernels::wide_from<T>(terms.gradient_scale)); }
+
+    /// What exponentials are multiplied by, given Σ t.
+    [[nodiscard]] kernels::split<T> factor(W total) const
+    {
+        return kernels::split_into<T>(kernels::widened(scale(total + z_share()) * inverse));
+    }
+
+    /// The gradient at a class whose weighted target is w, where `written` is its probability's part: p − 1 is −(the sum of the
+    /// others)/(the sum of all) at the maximum, which keeps every digit where p rounds to 1.
+    [[nodiscard]] T at_target(double w, T logit, T written) const
+    {
+        const W weight = kernels::wide_from<T>(w);
+        if (static_cast<double>(logit) != top)
+            return static_cast<T>(static_cast<double>(written) - number_of(scale(weight)));
+        W result = -(scale(weight) * (others * inverse));
+        if (terms.z_loss != 0) result = result + scale(z_share()) * (kernels::wide_from<T>(1.0) - others * inverse);
+        return static_cast<T>(number_of(result));
+    }
+};
+
+/// Losses of rows whose targets are one class each, class(r) with weight(r), and their gradients if `gradients`; take(r, loss).
+template <class T, bool IsRow, class Class, class Weight, class Take>
+void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, bool gradients, const Class& class_of,
+                      const Weight& weight_of, const Take& take)
+{
+    constexpr std::size_t most = IsRow ? 1 : kernels::rows_at_once;
+    T logit[most] = {};
+    const auto logit_at = [&](std::size_t r) {
+        return part.logits.at(r)[static_cast<std::ptrdiff_t>(class_of(r)) * part.logits.step];
+    };
+    for (std::size_t r = 0; r < part.count; ++r) logit[r] = logit_at(r);
+    part.template sum<true>(gradients);
+    alignas(64) T high[most], low[most];
+    for (std::size_t r = 0; r < part.count; ++r) {
+        if (part.is_rare(r)) {
+            const auto targets = [&](std::size_t i) { return i == class_of(r) ? weight_of(r) : 0.0; };
+            take(r, kernels::rare_loss<T>(part.logits.at(r), part.logits.step, part.length, targets, terms,
+                                          gradients ? part.output.at(r) : nullptr, part.output.step));
+            continue;
+        }
+        const row_loss<T> row(part, r, terms);
+        const double w = weight_of(r), x = static_cast<double>(logit[r]);
+        // A class of weight 0 adds 0, also where its logit is −inf.
+        if (w == 0)
+            take(r, row.with_z(kernels::wide_from<T>(0.0)));
+        else if (kernels::has_bits_of(logit[r], -kernels::infinity<T>))
+            take(r, row.with_z(kernels::wide_from<T>(w * kernels::infinity<double>)));
+        else
+            take(r, row.with_z(kernels::wide_from<T>(w) * row.unrounded_negative_log(x)));
+        const kernels::split<T> factor = row.factor(kernels::wide_from<T>(w));
+        high[r] = factor.high;
+        low[r] = factor.low;
+    }
+    if (!gradients) return;
+    part.write(kernels::scaled_exponentials<T>{high, low});
+    for (std::size_t r = 0; r < part.count; ++r) {
+        if (part.is_rare(r)) continue;
+        T& at = part.output.at(r)[static_cast<std::ptrdiff_t>(class_of(r)) * part.output.step];
+        at = row_loss<T>(part, r, terms).at_target(weight_of(r), logit[r], at);
+    }
+}
+
+/// Losses of rows with target probabilities, already mixed and weighted, and their gradients if `gradients`; take(r, loss).
+template <class T, bool IsRow, class Take>
+void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, bool gradients, const Take& take)
+{
+    constexpr std::size_t most = IsRow ? 1 : kernels::rows_at_once;
+    const std::size_t n = part.length;
+    kernels::target_sums<T> sums[most] = {};
+    std::size_t only[most] = {};
+    T only_logit[most] = {};
+    std::uint64_t rare = 0;
+    const auto look = [&](std::size_t r, T top) {
+        const T* const t = part.targets.at(r);
+        sums[r] = call<kernels::sum_targets_entry<T>>(part.logits.at(r), t, n, top);
+        if (!is_ordinary_factor(sums[r].total[0]) || !(sums[r].distance[0] - sums[r].distance[0] == 0)) rare |= std::uint64_t{1} << r;
+    };
+    for (std::size_t r = 0; r < part.count; ++r) {
+        only[r] = call<kernels::only_nonzero_entry<T>>(part.targets.at(r), n);
+        if (only[r] != n) only_logit[r] = part.logits.at(r)[only[r]];
+    }
+    // Where exponentials go over the logits, these are read before.
+    const bool looks_first = gradients && part.overwrites();
+    if (looks_first)
+        for (std::size_t r = 0; r < part.count; ++r) look(r, call<kernels::row_maximum_entry<T>>(part.logits.at(r), n));
+    if (!looks_first || rare == 0) {
+        part.template sum<true>(gradients);
+        if (!looks_first)
+            for (std::size_t r = 0; r < part.count; ++r)
+                if (!part.is_rare(r)) look(r, part.sums.maximum[r]);
+        part.sums.rare |= rare;
+    }
+    else
+        part.sums.rare = ~std::uint64_t{0};
+    const auto targets_of = [&](std::size_t r) {
+        return [t = part.targets.at(r)](std::size_t i) { return static_cast<double>(t[i]); };
+    };
+    alignas(64) T high[most], low[most];
+    for (std::size_t r = 0; r < part.count; ++r) {
+        if (part.is_rare(r)) {
+            take(r, kernels::rare_loss<T>(part.logits.at(r), 1, n, targets_of(r), terms,
+                                          gradients ? part.output.at(r) : nullptr, 1));
+            continue;
+        }
+        const row_loss<T> row(part, r, terms);
+        const auto total = kernels::wide_from<T>(double_double{sums[r].total[0], sums[r].total[1]});
+        const auto distance = kernels::wide_from<T>(double_double{sums[r].distance[0], sums[r].distance[1]});
+        // A single target is what a class of that weight is, bit for bit.
+        if (only[r] != n)
+            take(r, row.with_z(total * row.unrounded_negative_log(static_cast<double>(only_logit[r]))));
+        else
+            take(r, row.with_z(row.over_temperature(distance) + total * row.log_sum));
+        const kernels::split<T> factor = row.factor(total);
+        high[r] = factor.high;
+        low[r] = factor.low;
+    }
+    if (!gradients) return;
+    const kernels::split<T> of_targets = kernels::split_into<T>(
+        terms.gradient_scale / double_double{terms.temperature, 0});
+    part.write(kernels::scaled_less_targets<T>{high, low, of_targets.high, of_targets.low});
+    for (std::size_t r = 0; r < part.count; ++r) {
+        if (part.is_rare(r) || only[r] == n) continue;
+        T& at = part.output.at(r)[only[r]];
+        const double w = static_cast<double>(part.targets.at(r)[only[r]]);
+        if (only_logit[r] == part.sums.maximum[r]) at = row_loss<T>(part, r, terms).at_target(w, only_logit[r], at);
+    }
+}
+
+/// What smoothing and weights make of targets: w[k]·((1 − ε)·t[k] + ε/classes), where only kept classes count of masked rows.
+template <class T>
+class mixed_targets {
+public:
+    mixed_targets(const cross_entropy_options<T>& options, std::size_t classes) : options_(options), classes_(classes) {}
 
     [[nodiscard]] double weight(std::size_t k) const
     {
         return options_.class_weights.empty() ? 1 : static_cast<double>(options_.class_weights[k]);
     }
 
-    /// 1 − label_smoothing
-    [[nodiscard]] kernels::extended own_share() const { return kernels::two_sum(1, -options_.label_smoothing); }
-
-    /// label_smoothing/classes, of the classes that are kept where a mask leaves some out of a row.
-    [[nodiscard]] kernels::extended uniform(const T* masked_row) const
+    /// Writes those of a row whose targets are t(k). `kept` is the row with −inf for what is left out, or null.
+    template <class Targets>
+    void mix(const Targets& t, const T* kept, T* to) const
     {
-        std::size_t kept = classes_;
-        if (masked_row != nullptr)
-            for (std::size_t k = 0; k < classes_; ++k) kept -= is_left_out(masked_row, k);
-        return kernels::quotient({options_.label_smoothing, 0}, static_cast<double>(kept));
-    }
-
-    /// What smoothing gives to class k: uniform(masked_row), or 0 where it is left out.
-    [[nodiscard]] static kernels::extended share(const T* masked_row, std::size_t k, const kernels::extended& uniform)
-    {
-        return is_left_out(masked_row, k) ? kernels::extended{} : uniform;
+        std::size_t count = classes_;
+        if (kept != nullptr)
+            for (std::size_t k = 0; k < classes_; ++k) count -= is_left_out(kept[k]);
+        const double_double uniform =
+            double_double{options_.label_smoothing, 0} / double_double{static_cast<double>(count), 0};
+        const double_double own = kernels::two_sum(1.0, -options_.label_smoothing);
+        for (std::size_t k = 0; k < classes_; ++k) {
+            double_double mixed = own * double_double{t(k), 0};
+            if (options_.label_smoothing != 0 && !(kept != nullptr && is_left_out(kept[k]))) mixed = mixed + uniform;
+            to[k] = static_cast<T>(kernels::to_double(mixed * double_double{weight(k), 0}));
+        }
     }
 
 private:
-    [[nodiscard]] static bool is_left_out(const T* masked_row, std::size_t k)
-    {
-        return masked_row != nullptr && kernels::has_bits_of(masked_row[k], -kernels::infinity<T>);
-    }
+    static bool is_left_out(T x) { return kernels::has_bits_of(x, -kernels::infinity<T>); }
 
-    const batch_cross_entropy_options<T>& options_;
+    const cross_entropy_options<T>& options_;
     std::size_t classes_;
 };
-
-/// What a task needs to compute losses in: the composed row, and the coefficients of the classes.
-template <class T>
-struct loss_scratch {
-    elements<T> composed;
-    elements<T> mixed;
-};
-
-/// The rows of logits as a loss sees them: as they are, or under a mask.
-template <class T>
-class loss_rows {
-public:
-    explicit loss_rows(const row_masks<T>* masks) : masks_(masks) {}
-
-    [[nodiscard]] bool is_masked() const { return masks_ != nullptr; }
-
-    /// Null if the mask keeps nothing of the row.
-    [[nodiscard]] const T* row(const T* logits, std::size_t r, const elements<T>& composed) const
-    {
-        if (masks_ == nullptr) return logits;
-        return masks_->compose(r, logits, composed.data()) ? composed.data() : nullptr;
-    }
-
-    /// The loss of a row as row() gave it, and where `gradient` is not null its gradient times gradient_scale.
-    double loss_of(const T* row, const T* targets, T* gradient, std::size_t classes, const kernels::loss_terms& beside,
-                   const kernels::extended& gradient_scale) const
-    {
-        if (row != nullptr || !is_masked())  // a row without classes may have no place
-            return loss_of_probabilities<T>(std::span<const T>(row, classes), targets, gradient, beside,
-                                            gradient_scale);
-        loss_sum weight;
-        for (std::size_t k = 0; k < classes; ++k) weight.add(static_cast<double>(targets[k]));
-        return loss_of_nothing(gradient, classes, weight.value());
-    }
-
-    /// The loss and the gradient of a row of which nothing is kept, whose targets sum to `weight`.
-    double loss_of_nothing(T* gradient, std::size_t classes, double weight) const
-    {
-        const bool nan = masks_->nothing_kept() == nothing_kept::nan;
-        if (gradient != nullptr) fill(gradient, classes, nan ? kernels::not_a_number<T> : T(0));
-        if (nan) return kernels::not_a_number<double>;
-        if (masks_->nothing_kept() != nothing_kept::uniform || classes == 0) return 0;
-        return weight * ::log(static_cast<double>(classes));
-    }
-
-private:
-    const row_masks<T>* masks_;
-};
-
-/// Targets that are class indices.
-template <class T, class Index>
-class index_targets {
-public:
-    index_targets(const char* function, std::span<const Index> targets, std::size_t rows, std::size_t classes,
-                  const batch_cross_entropy_options<T>& options, const row_masks<T>* masks)
-        : targets_(targets), options_(options), classes_(options, classes), rows_(masks)
-    {
-        check_count(function, "targets", targets.size(), rows, "rows");
-        std::size_t counted = 0;
-        loss_sum weights;
-        for (std::size_t r = 0; r < rows; ++r) {
-            if (is_ignored(r)) continue;
-            if (!std::in_range<std::size_t>(targets[r]) || static_cast<std::size_t>(targets[r]) >= classes) [[unlikely]]
-                fail_row_class(function, printable(targets[r]), r, classes);
-            ++counted;
-            if (!options.class_weights.empty()) weights.add(classes_.weight(target(r)));
-        }
-        ignored_ = rows - counted;
-        total_weight_ =
-            options.class_weights.empty() ? kernels::extended{static_cast<double>(counted), 0} : weights.unrounded();
-    }
-
-    [[nodiscard]] loss_scratch<T> scratch() const
-    {
-        loss_scratch<T> result{elements<T>(rows_.is_masked() ? classes_.size() : 0),
-                               elements<T>(options_.label_smoothing == 0 ? 0 : classes_.size())};
-        if (!rows_.is_masked()) spread(nullptr, classes_.uniform(nullptr), result.mixed);
-        return result;
-    }
-
-    [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(targets_[r], options_.ignore_index); }
-
-    /// What the mean is taken over: Σ weights of the targets' classes.
-    [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_; }
-
-    /// Has each row one class to itself, and no mask over it? Such rows need nothing but operation() and result().
-    [[nodiscard]] bool is_plain() const
-    {
-        return classes_.size() != 0 && options_.label_smoothing == 0 && !rows_.is_masked();
-    }
-
-    /// Are such rows worth computing together, the ignored ones too? Of short ones, if those are few.
-    template <std::size_t Operands>
-    [[nodiscard]] bool are_together(const row_layout<Operands>& layout) const
-    {
-        if (!is_plain()) return false;
-        if (!layout.is_contiguous()) return true;
-        return layout.rows() > 1 && ignored_ <= (are_short_rows<T>(layout) ? layout.rows() / 4 : 0);
-    }
-
-    /// What to do with row r, one element of which is `step` from the next. For an ignored row of no account.
-    [[nodiscard]] kernels::index_loss_operation operation(const T* logits, std::ptrdiff_t step, std::size_t r) const
-    {
-        const std::size_t index = is_ignored(r) ? 0 : target(r);
-        return {{options_.temperature, options_.z_loss},
-                static_cast<double>(logits[static_cast<std::ptrdiff_t>(index) * step]),
-                classes_.weight(index)};
-    }
-
-    [[nodiscard]] kernels::index_gradient_operation<T> operation(const T* logits, std::ptrdiff_t step, T* gradient,
-                                                                 std::ptrdiff_t gradient_step, std::size_t r,
-                                                                 const kernels::extended& gradient_scale) const
-    {
-        return {operation(logits, step, r), gradient, is_ignored(r) ? 0 : target(r), gradient_scale, gradient_step};
-    }
-
-    /// The loss of such a row; an ignored one's gradient becomes 0.
-    [[nodiscard]] double result(const kernels::index_loss_operation& row, std::size_t r) const
-    {
-        return is_ignored(r) ? 0 : row.loss;
-    }
-
-    [[nodiscard]] double result(const kernels::index_gradient_operation<T>& row, std::size_t r) const
-    {
-        if (is_ignored(r))
-            for (std::size_t k = 0; k < classes_.size(); ++k) row.output[static_cast<std::ptrdiff_t>(k) * row.step] = 0;
-        return is_ignored(r) ? 0 : row.loss;
-    }
-
-    /// The loss of row r, and where `gradient` is not null its gradient times gradient_scale.
-    double operator()(const loss_scratch<T>& scratch, const T* logits, T* gradient, std::size_t r,
-                      const kernels::extended& gradient_scale) const
-    {
-        if (is_ignored(r)) {
-            if (gradient != nullptr) fill(gradient, classes_.size(), T(0));
-            return 0;
-        }
-        const std::size_t index = target(r);
-        const double weight = classes_.weight(index);
-        const T* const seen = rows_.row(logits, r, scratch.composed);
-        if (options_.label_smoothing != 0) {
-            const elements<T>& mixed = scratch.mixed;
-            const T* const masked_row = rows_.is_masked() ? seen : nullptr;
-            const kernels::extended uniform = classes_.uniform(masked_row);
-            if (rows_.is_masked()) spread(masked_row, uniform, mixed);
-            const T of_uniform = mixed[index];
-            mixed[index] = static_cast<T>(kernels::to_double(
-                (classes_.share(masked_row, index, uniform) + classes_.own_share()) * kernels::to_extended(weight)));
-            const double loss = rows_.loss_of(seen, mixed.data(), gradient, classes_.size(),
-                                              {options_.temperature, options_.z_loss}, gradient_scale);
-            mixed[index] = of_uniform;
-            return loss;
-        }
-        if (seen == nullptr) return rows_.loss_of_nothing(gradient, classes_.size(), weight);
-        const std::span<const T> row(seen, classes_.size());
-        const auto run = [&](auto operation) {
-            run_row(operation, row, options_.temperature);
-            return operation.loss;
-        };
-        return gradient == nullptr ? run(operation(seen, 1, r))
-                                   : run(operation(seen, 1, gradient, 1, r, gradient_scale));
-    }
-
-private:
-    [[nodiscard]] std::size_t target(std::size_t r) const { return static_cast<std::size_t>(targets_[r]); }
-
-    /// What every class is given, weighted.
-    void spread(const T* masked_row, const kernels::extended& uniform, const elements<T>& mixed) const
-    {
-        for (std::size_t k = 0; k < mixed.size(); ++k)
-            mixed[k] = static_cast<T>(
-                kernels::to_double(classes_.share(masked_row, k, uniform) * kernels::to_extended(classes_.weight(k))));
-    }
-
-    std::span<const Index> targets_;
-    const batch_cross_entropy_options<T>& options_;
-    class_shares<T> classes_;
-    loss_rows<T> rows_;
-    kernels::extended total_weight_;
-    std::size_t ignored_;
-};
-
-/// Targets that are probabilities, one row of them for each row of logits.
-template <class T>
-class probability_targets {
-public:
-    probability_targets(std::size_t rows, std::size_t classes, const batch_cross_entropy_options<T>& options,
-                        const row_masks<T>* masks)
-        : total_weight_{static_cast<double>(rows), 0}, options_(options), classes_(options, classes), rows_(masks)
-    {
-    }
-
-    [[nodiscard]] loss_scratch<T> scratch() const
-    {
-        return {elements<T>(rows_.is_masked() ? classes_.size() : 0), elements<T>(is_plain() ? 0 : classes_.size())};
-    }
-
-    [[nodiscard]] const kernels::extended& total_weight() const { return total_weight_; }
-
-    double operator()(const loss_scratch<T>& scratch, const T* logits, const T* targets, T* gradient, std::size_t r,
-                      const kernels::extended& gradient_scale) const
-    {
-        const T* const seen = rows_.row(logits, r, scratch.composed);
-        if (!is_plain()) {
-            const T* const masked_row = rows_.is_masked() ? seen : nullptr;
-            const kernels::extended uniform = classes_.uniform(masked_row), own_share = classes_.own_share();
-            for (std::size_t k = 0; k < scratch.mixed.size(); ++k) {
-                const auto target = own_share * kernels::to_extended(static_cast<double>(targets[k])) +
-                                    classes_.share(masked_row, k, uniform);
-                scratch.mixed[k] =
-                    static_cast<T>(kernels::to_double(target * kernels::to_extended(classes_.weight(k))));
-            }
-            targets = scratch.mixed.data();
-        }
-        return rows_.loss_of(seen, targets, gradient, classes_.size(), {options_.temperature, options_.z_loss},
-                             gradient_scale);
-    }
-
-private:
-    [[nodiscard]] bool is_plain() const { return options_.label_smoothing == 0 && options_.class_weights.empty(); }
-
-    kernels::extended total_weight_;
-    const batch_cross_entropy_options<T>& options_;
-    class_shares<T> classes_;
-    loss_rows<T> rows_;
-};
-
-template <class_indices R>
-[[nodiscard]] auto as_indices(const R& targets)
-{
-    return std::span<const std::ranges::range_value_t<R>>(std::ranges::data(targets), std::ranges::size(targets));
-}
-
-/// The mask over the rows, if there is one.
-template <class T>
-[[nodiscard]] std::optional<row_masks<T>> masks_of(const char* function, const mask<T>* given,
-                                                   const operand<const T>& logits, std::size_t axis)
-{
-    std::optional<row_masks<T>> masks;
-    if (given != nullptr) masks.emplace(function, *given, logits, axis);
-    return masks;
-}
 
 /// Where the rows' losses go, if they are wanted one by one.
 template <class T>
 struct wanted_losses {
-    explicit wanted_losses(std::span<T> where) : to(where), reduce(false) {}
-    wanted_losses() = default;
-
     std::span<T> to = {};
     bool reduce = true;
 };
@@ -381,11 +291,18 @@ template <class T>
     return {nullptr, 0, {}, {}};
 }
 
+/// In its place then, for the layout of rows: it is not written.
+template <class T>
+[[nodiscard]] operand<T> without_gradient(const operand<const T>& logits)
+{
+    return {const_cast<T*>(logits.data), logits.rank, logits.extents, logits.strides};
+}
+
 /// Of gradient and losses those that are wanted have their places, and share no memory with what is read for other rows.
 template <class T, class Targets>
 void check_results(const char* function, const operand<const T>& logits, const Targets& targets,
                    const std::optional<row_masks<T>>& masks, const operand<T>& gradient, const wanted_losses<T>& losses,
-                   std::size_t rows, const batch_cross_entropy_options<T>& options)
+                   std::size_t rows, const cross_entropy_options<T>& options)
 {
     const auto check_beside_logits = [&](const char* name, const auto& output) {
         check_apart(function, name, output, "targets", targets);
@@ -404,45 +321,132 @@ void check_results(const char* function, const operand<const T>& logits, const T
 }
 
 /// From the rows' losses to what is returned: `total_weight` is what a mean divides by. run(share, what gradients are
-/// multiplied by, take) calls take(row, loss) for the layout's rows in a share, in the layout's order.
+/// multiplied by, take) calls take(row, loss) for the layout's rows in a share.
 template <class T, class Executor, std::size_t Operands, class Run>
-T reduce_losses(Executor& executor, const row_layout<Operands>& layout, const batch_cross_entropy_options<T>& options,
-                const wanted_losses<T>& losses, const kernels::extended& total_weight, const Run& run)
+T reduce_losses(Executor& executor, const row_layout<Operands>& layout, const cross_entropy_options<T>& options,
+                const wanted_losses<T>& losses, const double_double& total_weight, const Run& run)
 {
     const bool mean = losses.reduce && options.reduction == reduction::mean;
     // Where the weights sum to 0 there is no mean, whatever the losses are.
-    const kernels::extended undefined{kernels::not_a_number<double>, kernels::not_a_number<double>};
-    const kernels::extended divisor = !mean                                   ? kernels::extended{1, 0}
-                                      : kernels::to_double(total_weight) == 0 ? undefined
-                                                                              : total_weight;
-    const kernels::extended scale = kernels::reciprocal(divisor);
-    loss_sum sum;
-    if (!losses.reduce)
+    const double_double undefined{kernels::not_a_number<double>, kernels::not_a_number<double>};
+    const double_double divisor = !mean                                   ? double_double{1, 0}
+                                  : kernels::to_double(total_weight) == 0 ? undefined
+                                                                          : total_weight;
+    const double_double scale = kernels::reciprocal(divisor);
+    if (!losses.reduce) {
         in_shares(executor, layout, [&](rows_share share) {
             run(share, scale, [&](std::size_t row, double loss) { losses.to[row] = static_cast<T>(loss); });
         });
-    else if constexpr (std::is_same_v<std::remove_cvref_t<Executor>, serial_executor>)
-        run(rows_share{}, scale, [&](std::size_t, double loss) { sum.add(loss); });
-    else {
-        // Added up in the order of one thread, so that the bits are the same.
-        const elements<double> of_rows(layout.rows());
-        in_shares(executor, layout, [&](rows_share share) {
-            run(share, scale, [&](std::size_t row, double loss) { of_rows[row] = loss; });
-        });
-        layout.for_each_run([&](std::size_t first_row, const auto&, std::size_t rows) {
-            for (std::size_t r = 0; r < rows; ++r) sum.add(of_rows[first_row + r * layout.innermost().rows]);
-        });
+        return 0;
     }
+    // Added up in the order of the rows, whatever thread had them.
+    const elements<double> of_rows(layout.rows());
+    in_shares(executor, layout, [&](rows_share share) {
+        run(share, scale, [&](std::size_t row, double loss) { of_rows[row] = loss; });
+    });
+    loss_sum sum;
+    for (std::size_t r = 0; r < of_rows.size(); ++r) sum.add(of_rows[r]);
     return static_cast<T>(sum.value() / kernels::to_double(divisor));
+}
+
+/// The loss and the gradient of a fully masked row, whose targets sum to `weight`.
+template <class T>
+double loss_of_fully_masked(enum fully_masked what, T* gradient, std::size_t classes, double weight)
+{
+    const bool nan = what == fully_masked::nan;
+    if (gradient != nullptr) call<kernels::fill_entry<T>>(gradient, classes, nan ? kernels::not_a_number<T> : T(0));
+    if (nan) return kernels::not_a_number<double>;
+    return what == fully_masked::uniform ? weight * ::log(static_cast<double>(classes)) : 0;
+}
+
+/// Are temperature, weights and factors such as the kernels compute with?
+template <class T>
+[[nodiscard]] bool are_ordinary(const cross_entropy_options<T>& options, const kernels::loss_terms& terms)
+{
+    bool ordinary = kernels::is_ordinary<T>(options.temperature) && is_ordinary_factor(options.z_loss) &&
+                    is_ordinary_factor(terms.gradient_scale.high) && is_ordinary_factor(options.label_smoothing) &&
+                    is_ordinary_factor(1 - options.label_smoothing);
+    for (const T w : options.class_weights) ordinary = ordinary && is_ordinary_factor(static_cast<double>(w));
+    return ordinary;
+}
+
+/// Targets that are class indices.
+template <class T, class Index>
+struct class_targets {
+    std::span<const Index> of_rows;
+    const cross_entropy_options<T>& options;
+
+    [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(of_rows[r], options.ignore_index); }
+    [[nodiscard]] std::size_t operator[](std::size_t r) const { return is_ignored(r) ? 0 : static_cast<std::size_t>(of_rows[r]); }
+
+    /// What a mean is taken over: Σ weights of the classes, or how many are not ignored.
+    double_double check(const char* function, std::size_t rows, std::size_t classes) const
+    {
+        check_count(function, "targets", of_rows.size(), rows, "rows");
+        loss_sum weights;
+        for (std::size_t r = 0; r < rows; ++r) {
+            if (is_ignored(r)) continue;
+            if (!std::in_range<std::size_t>(of_rows[r]) || static_cast<std::size_t>(of_rows[r]) >= classes) [[unlikely]]
+                fail_row_class(function, printable(of_rows[r]), r, classes);
+            weights.add(options.class_weights.empty() ? 1 : static_cast<double>(options.class_weights[(*this)[r]]));
+        }
+        return weights.unrounded();
+    }
+};
+
+/// Losses of rows whose targets have to be mixed, or are probabilities, a row at a time where they are mixed. `targets(r, row)`
+/// gives t(k) of row r, whose place in the layout's operands is row; Σ of them stands for a fully masked row.
+template <class T, std::size_t Operands, class TargetsOf, class IsIgnored, class Take>
+void run_mixed_losses(bool gradients, const row_layout<Operands>& layout, const pointers<T, Operands>& data, const row_masks<T>* masks,
+                      const cross_entropy_options<T>& options, const kernels::loss_terms& terms, rows_share share,
+                      const TargetsOf& targets_of, const IsIgnored& is_ignored, const Take& take)
+{
+    const std::size_t n = layout.length;
+    const mixed_targets<T> mixed(options, n);
+    const elements<T> composed(masks != nullptr ? n : 0), targets(n);
+    const bool ordinary = are_ordinary(options, terms);
+    chunk<T, true> part;
+    part.temperature = options.temperature;
+    part.length = n;
+    for_each_row(
+        gradients, layout, data,
+        [&](const pointers<T, Operands>& row, std::size_t r) {
+            T* const gradient = gradients ? row[Operands - 1] : nullptr;
+            if (is_ignored(r)) {
+                if (gradients) call<kernels::fill_entry<T>>(gradient, n, T(0));
+                return take(r, 0.0);
+            }
+            const T* x = row[0];
+            const auto t = targets_of(r, row);
+            if (masks != nullptr) {
+                x = masks->compose(r, row[0], composed.data()) ? composed.data() : nullptr;
+                if (x == nullptr) {
+                    mixed.mix(t, nullptr, targets.data());
+                    loss_sum weight;
+                    for (std::size_t k = 0; k < n; ++k) weight.add(static_cast<double>(targets[k]));
+                    return take(r, loss_of_fully_masked(masks->fully_masked(), gradient, n, weight.value()));
+                }
+            }
+            const T* const kept = masks != nullptr ? x : nullptr;
+            mixed.mix(t, kept, targets.data());
+            if (!ordinary) [[unlikely]] {
+                const auto exact = [&](std::size_t k) { return static_cast<double>(targets[k]); };
+                return take(r, kernels::rare_loss<T>(x, 1, n, exact, terms, gradient, 1));
+            }
+            part.logits.first = x;
+            part.targets.first = targets.data();
+            part.output.first = gradient;
+            run_target_losses(part, terms, gradients, [&](std::size_t, double loss) { take(r, loss); });
+        },
+        share);
 }
 
 /// Losses of class indices, under a mask if there is one, and their gradient if it has axes.
 template <class Executor, class T, class Index>
-T index_losses(Executor& executor, const char* function, const operand<const T>& logits, std::span<const Index> targets,
-               const operand<T>& gradient, const wanted_losses<T>& losses,
-               const batch_cross_entropy_options<T>& options, const mask<T>* given_mask = nullptr)
+T run_losses(Executor& executor, const char* function, const operand<const T>& logits, std::span<const Index> targets,
+             const operand<T>& gradient, const wanted_losses<T>& losses, const cross_entropy_options<T>& options,
+             const mask<T>* given_mask)
 {
-    const bool with_gradient = gradient.rank != 0;
     const std::size_t axis = check_axis(function, options.axis, logits.rank);
     const std::size_t classes = logits.extents[axis];
     check_countable(function, "logits", logits);
@@ -450,64 +454,56 @@ T index_losses(Executor& executor, const char* function, const operand<const T>&
     const auto layout = rows_along(axis, logits);
     const auto masks = masks_of(function, given_mask, logits, axis);
     check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
-    const index_targets<T, Index> row_loss(function, targets, layout.rows(), classes, options,
-                                           masks ? &*masks : nullptr);
-    if (masks) masks->check_kept(layout, data_of<T>(logits), [&](std::size_t r) { return row_loss.is_ignored(r); });
-
-    // Rows that lie apart, and short ones, may be computed together; other ones are not looked at if they are ignored.
-    const auto reduce = [&](const auto& rows, const auto& run) {
-        return reduce_losses(executor, rows, options, losses, row_loss.total_weight(), run);
-    };
-    const auto arranged_if_plain = [&](const auto& rows) {
-        return row_loss.is_plain() ? arranged<T>(rows, options.temperature) : rows;
-    };
-    if (with_gradient) {
-        const auto both = arranged_if_plain(rows_along(axis, logits, gradient));
-        const auto data = data_of<T>(logits, gradient);
-        return reduce(both, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-            if (row_loss.are_together(both))
-                return run_operations_of_share<true>(
-                    both, share, data, options.temperature,
-                    [&](const pointers<T, 2>& at, const auto& step, std::size_t r) {
-                        return row_loss.operation(at[0], step[0], at[1], step[1], r, gradient_scale);
-                    },
-                    [&](std::size_t r, const auto& row) { take(r, row_loss.result(row, r)); });
-            const loss_scratch<T> scratch = row_loss.scratch();
-            for_each_row<true>(
-                both, data,
-                [&](const pointers<T, 2>& row, std::size_t r) {
-                    take(r, row_loss(scratch, row[0], row[1], r, gradient_scale));
+    const class_targets<T, Index> classes_of{targets, options};
+    const double_double total = classes_of.check(function, layout.rows(), classes);
+    if (masks) masks->check_kept(layout, data_of<T>(logits), [&](std::size_t r) { return classes_of.is_ignored(r); });
+    const row_masks<T>* const of_rows = masks ? &*masks : nullptr;
+    const mixed_targets<T> mixed(options, classes);
+    const bool gradients = gradient.rank != 0;
+    // Without a gradient nothing is written where its place would be.
+    const operand<T> to = gradients ? gradient : without_gradient(logits);
+    const auto along = rows_along(axis, logits, to);
+    const auto rows = masks ? along : arranged(along);
+    const auto data = data_of<T>(logits, to);
+    return reduce_losses(executor, rows, options, losses, total,
+                         [&](rows_share share, const double_double& gradient_scale, const auto& take) {
+        const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
+        if (options.label_smoothing != 0 || !are_ordinary(options, terms))
+            return run_mixed_losses<T>(
+                gradients, rows, data, of_rows, options, terms, share,
+                [&](std::size_t r, const auto&) {
+                    return [k = classes_of[r]](std::size_t i) { return i == k ? 1.0 : 0.0; };
                 },
-                share);
-        });
-    }
-    const auto alone = arranged_if_plain(layout);
-    const auto data = data_of<T>(logits);
-    return reduce(alone, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-        if (row_loss.are_together(alone))
-            return run_operations_of_share<false>(
-                alone, share, data, options.temperature,
-                [&](const pointers<T, 1>& at, const auto& step, std::size_t r) {
-                    return row_loss.operation(at[0], step[0], r);
-                },
-                [&](std::size_t r, const auto& row) { take(r, row_loss.result(row, r)); });
-        const loss_scratch<T> scratch = row_loss.scratch();
-        for_each_row<false>(
-            alone, data,
-            [&](const pointers<T, 1>& row, std::size_t r) {
-                take(r, row_loss(scratch, row[0], nullptr, r, gradient_scale));
-            },
-            share);
+                [&](std::size_t r) { return classes_of.is_ignored(r); }, take);
+        for_each_chunk<T, false>(
+            rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
+                const auto class_of = [&](std::size_t r) { return classes_of[part.number(r)]; };
+                const auto weight_of = [&](std::size_t r) { return mixed.weight(class_of(r)); };
+                run_class_losses(part, terms, gradients, class_of, weight_of, [&](std::size_t r, double loss) {
+                    take(part.number(r), classes_of.is_ignored(part.number(r)) ? 0 : loss);
+                });
+                for (std::size_t r = 0; r < part.count; ++r) {
+                    const bool is_masked = (part.masked >> r & 1) != 0, is_ignored = classes_of.is_ignored(part.number(r));
+                    if (is_masked && !is_ignored)
+                        take(part.number(r), loss_of_fully_masked(of_rows->fully_masked(),
+                                                                  gradients ? part.output.at(r) : nullptr, classes,
+                                                                  weight_of(r)));
+                    else if (is_ignored && gradients)
+                        for (std::size_t k = 0; k < classes; ++k)
+                            part.output.at(r)[static_cast<std::ptrdiff_t>(k) * part.output.step] = 0;
+                }
+            });
+        if (rows.length == 0 && share.part == 0)
+            for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
     });
 }
 
-/// Losses of target probabilities, under a mask if there is one, and their gradient if it has axes.
+/// Losses of target probabilities.
 template <class Executor, class T>
-T probability_losses(Executor& executor, const char* function, const operand<const T>& logits,
-                     const operand<const T>& targets, const operand<T>& gradient, const wanted_losses<T>& losses,
-                     const batch_cross_entropy_options<T>& options, const mask<T>* given_mask = nullptr)
+T run_losses(Executor& executor, const char* function, const operand<const T>& logits, const operand<const T>& targets,
+             const operand<T>& gradient, const wanted_losses<T>& losses, const cross_entropy_options<T>& options,
+             const mask<T>* given_mask)
 {
-    const bool with_gradient = gradient.rank != 0;
     const std::size_t axis = check_axis(function, options.axis, logits.rank);
     const std::size_t classes = logits.extents[axis];
     check_countable(function, "logits", logits);
@@ -517,33 +513,74 @@ T probability_losses(Executor& executor, const char* function, const operand<con
     const auto layout = rows_along(axis, logits, targets);
     const auto masks = masks_of(function, given_mask, logits, axis);
     check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
-    const probability_targets<T> row_loss(layout.rows(), classes, options, masks ? &*masks : nullptr);
     if (masks) masks->check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
-
-    const auto reduce = [&](const auto& rows, const auto& run) {
-        return reduce_losses(executor, rows, options, losses, row_loss.total_weight(), run);
-    };
-    if (with_gradient) {
-        const auto all = rows_along(axis, logits, targets, gradient);
-        return reduce(all, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-            const loss_scratch<T> scratch = row_loss.scratch();
-            for_each_row<true>(
-                all, data_of<T>(logits, targets, gradient),
-                [&](const pointers<T, 3>& row, std::size_t r) {
-                    take(r, row_loss(scratch, row[0], row[1], row[2], r, gradient_scale));
+    const row_masks<T>* const of_rows = masks ? &*masks : nullptr;
+    const bool gradients = gradient.rank != 0;
+    const operand<T> to = gradients ? gradient : without_gradient(logits);
+    const auto rows = rows_along(axis, logits, targets, to);
+    const auto data = data_of<T>(logits, targets, to);
+    const double_double total{static_cast<double>(rows.rows()), 0};
+    return reduce_losses(executor, rows, options, losses, total,
+                         [&](rows_share share, const double_double& gradient_scale, const auto& take) {
+        const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
+        const bool is_plain = options.label_smoothing == 0 && options.class_weights.empty() && of_rows == nullptr;
+        if (!is_plain || !are_ordinary(options, terms) || !rows.is_contiguous())
+            run_mixed_losses<T>(
+                gradients, rows, data, of_rows, options, terms, share,
+                [](std::size_t, const auto& row) {
+                    return [t = row[1]](std::size_t i) { return static_cast<double>(t[i]); };
                 },
-                share);
-        });
-    }
-    return reduce(layout, [&](rows_share share, const kernels::extended& gradient_scale, const auto& take) {
-        const loss_scratch<T> scratch = row_loss.scratch();
-        for_each_row<false>(
-            layout, data_of<T>(logits, targets),
-            [&](const pointers<T, 2>& row, std::size_t r) {
-                take(r, row_loss(scratch, row[0], row[1], nullptr, r, gradient_scale));
-            },
-            share);
+                [](std::size_t) { return false; }, take);
+        else
+            for_each_chunk<T, true>(
+                rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
+                    run_target_losses(part, terms, gradients, [&](std::size_t r, double loss) { take(part.number(r), loss); });
+                });
+        if (rows.length == 0 && share.part == 0)
+            for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
     });
+}
+
+/// The loss of one contiguous row under no mask, whose targets are a class, or probabilities at `targets`, and its gradient unless
+/// that is null: as a batch of one row has it.
+template <class T>
+T run_row_loss(const operand<const T>& logits, const T* targets, std::size_t target, bool is_ignored,
+               T* gradient, const cross_entropy_options<T>& options)
+{
+    const std::size_t n = logits.extents[0];
+    const bool mean = options.reduction == reduction::mean;
+    const mixed_targets<T> mixed(options, n);
+    const double weight = targets != nullptr ? 1 : is_ignored ? 0 : mixed.weight(target);
+    if (is_ignored || (mean && weight == 0) || n == 0) {
+        const bool nan = mean && weight == 0;
+        if (gradient != nullptr)
+            call<kernels::fill_entry<T>>(gradient, n, nan && !is_ignored ? kernels::not_a_number<T> : T(0));
+        return nan ? kernels::not_a_number<T> : T(0);
+    }
+    const double_double scale = kernels::reciprocal(double_double{mean ? weight : 1, 0});
+    const kernels::loss_terms terms{options.temperature, options.z_loss, scale};
+    double loss = 0;
+    const auto take = [&](std::size_t, double of_row) { loss = of_row; };
+    const bool ordinary = are_ordinary(options, terms), is_mixed = options.label_smoothing != 0 || !options.class_weights.empty();
+    chunk<T, true> part;
+    set_row(part, logits, gradient, options.temperature);
+    if (targets == nullptr && ordinary && options.label_smoothing == 0)
+        run_class_losses(
+            part, terms, gradient != nullptr, [&](std::size_t) { return target; }, [&](std::size_t) { return weight; }, take);
+    else {
+        const elements<T> own(targets == nullptr || is_mixed ? n : 0);
+        if (own.size() != 0)
+            mixed.mix([&](std::size_t k) { return targets != nullptr ? static_cast<double>(targets[k]) : k == target ? 1.0 : 0.0; },
+                      nullptr, own.data());
+        const T* const t = own.size() != 0 ? own.data() : targets;
+        part.targets.first = t;
+        if (ordinary)
+            run_target_losses(part, terms, gradient != nullptr, take);
+        else
+            loss = kernels::rare_loss<T>(
+                logits.data, 1, n, [t](std::size_t k) { return static_cast<double>(t[k]); }, terms, gradient, 1);
+    }
+    return static_cast<T>(mean ? loss / weight : loss);
 }
 
 }  // namespace XSOFTMAX_TARGET

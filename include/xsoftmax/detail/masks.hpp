@@ -7,7 +7,8 @@
 #include "batch.hpp"
 #include "layout.hpp"
 #include "memory.hpp"
-#include "run.hpp"
+#include "architecture.hpp"
+#include "../kernels/entry_points.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +20,7 @@ inline namespace XSOFTMAX_TARGET {
 
 /// A broadcast view as one of the logits' extents, which repeats its elements by stride 0. Without data if it is of nothing.
 template <class T, class U>
-[[nodiscard]] operand<const T> laid_over(const char* function, const char* argument, const broadcast_view<T>& view,
+[[nodiscard]] operand<const T> broadcast_to(const char* function, const char* argument, const broadcast_view<T>& view,
                                          const operand<U>& logits)
 {
     operand<const T> result{nullptr, logits.rank, logits.extents, {}};
@@ -35,9 +36,9 @@ template <class T, class U>
 
 /// Where its elements lie, seen from the rows of the logits.
 template <class T>
-class laid_over_rows {
+class broadcast_rows {
 public:
-    laid_over_rows(const operand<const T>& view, std::size_t axis) : view_(view), step_(view.strides[axis])
+    broadcast_rows(const operand<const T>& view, std::size_t axis) : view_(view), step_(view.strides[axis])
     {
         for (std::size_t k = view.rank; k-- > 0;) {
             if (k == axis) continue;
@@ -79,8 +80,8 @@ public:
           given_(given),
           length_(logits.extents[axis]),
           rows_(rows_along(axis, logits).rows()),
-          keep_(laid_over(function, "keep", given.keep, logits), axis),
-          bias_(laid_over(function, "bias", given.bias, logits), axis)
+          keep_(broadcast_to(function, "keep", given.keep, logits), axis),
+          bias_(broadcast_to(function, "bias", given.bias, logits), axis)
     {
         for (std::size_t k = 0; k < logits.rank; ++k)
             if (k != axis) queries_ = logits.extents[k];
@@ -125,24 +126,24 @@ public:
     }
 
     /// What a row gets in which nothing is kept.
-    [[nodiscard]] enum nothing_kept nothing_kept() const { return given_.nothing_kept; }
+    [[nodiscard]] enum fully_masked fully_masked() const { return given_.fully_masked; }
 
     /// The log-probability that stands for all of such a row.
-    [[nodiscard]] T log_probability_of_nothing() const
+    [[nodiscard]] T masked_log_probability() const
     {
-        switch (given_.nothing_kept) {
-            case nothing_kept::uniform: return static_cast<T>(-::log(static_cast<double>(length_)));
-            case nothing_kept::nan: return kernels::not_a_number<T>;
+        switch (given_.fully_masked) {
+            case fully_masked::uniform: return static_cast<T>(-::log(static_cast<double>(length_)));
+            case fully_masked::nan: return kernels::not_a_number<T>;
             default: return -kernels::infinity<T>;
         }
     }
 
     /// The probability that does.
-    [[nodiscard]] T probability_of_nothing() const
+    [[nodiscard]] T masked_probability() const
     {
-        switch (given_.nothing_kept) {
-            case nothing_kept::uniform: return static_cast<T>(1 / static_cast<double>(length_));
-            case nothing_kept::nan: return kernels::not_a_number<T>;
+        switch (given_.fully_masked) {
+            case fully_masked::uniform: return static_cast<T>(1 / static_cast<double>(length_));
+            case fully_masked::nan: return kernels::not_a_number<T>;
             default: return 0;
         }
     }
@@ -151,10 +152,10 @@ public:
     template <class IsIgnored>
     void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits, const IsIgnored& is_ignored) const
     {
-        if (given_.nothing_kept != nothing_kept::error || length_ == 0) return;
+        if (given_.fully_masked != fully_masked::error || length_ == 0) return;
         const elements<T> composed(length_);
-        for_each_row<false>(layout, logits, [&](const pointers<T, 1>& row, std::size_t r) {
-            if (!is_ignored(r) && !compose(r, row[0], composed.data())) fail_nothing_kept(function_, r);
+        for_each_row(false, layout, logits, [&](const pointers<T, 1>& row, std::size_t r) {
+            if (!is_ignored(r) && !compose(r, row[0], composed.data())) fail_fully_masked(function_, r);
         });
     }
 
@@ -176,84 +177,9 @@ private:
     std::size_t rows_;
     std::size_t queries_ = 1;
     std::size_t lengths_per_row_ = 0;  // rows for each length; 0 without lengths
-    laid_over_rows<unsigned char> keep_;
-    laid_over_rows<T> bias_;
+    broadcast_rows<unsigned char> keep_;
+    broadcast_rows<T> bias_;
 };
-
-/// Composed rows that are computed together take about as much memory.
-inline constexpr std::size_t composed_rows_bytes = std::size_t{64} << 10;
-
-/// Operation{output} on contiguous rows of a layout as the mask composes them, many at a time; `nothing` is written where it keeps
-/// nothing.
-template <class Operation, class T>
-void run_composed_rows(const row_layout<2>& layout, rows_share share, const pointers<T, 2>& data,
-                       const row_masks<T>& masks, T nothing, double temperature)
-{
-    const std::size_t n = layout.length, all_rows = layout.rows();
-    const std::size_t at_once = std::clamp<std::size_t>(composed_rows_bytes / sizeof(T) / n, 1, operations_at_once);
-    const elements<T> composed(at_once * n);
-    const auto& innermost = layout.innermost();
-    layout.for_each_run(
-        [&](std::size_t first_row, const std::array<std::ptrdiff_t, 2>& offset, std::size_t rows) {
-            const auto first = moved_by(data, offset);
-            for (std::size_t r = 0; r < rows; r += at_once) {
-                const std::size_t count = std::min(at_once, rows - r);
-                bool keeps[operations_at_once];
-                for (std::size_t k = 0; k < count; ++k) {
-                    T* const row = composed.data() + k * n;
-                    const auto at = moved_by(first, innermost.strides, r + k);
-                    keeps[k] = masks.compose(first_row + (r + k) * innermost.rows, at[0], row);
-                    // A row of nothing but -inf would be done by itself.
-                    if (!keeps[k]) fill<T>(row, n, T(0));
-                }
-                const auto at = moved_by(first, innermost.strides, r);
-                call<kernels::rows_entry<Operation, T>>(
-                    kernels::rows_apart<const T>{composed.data(), static_cast<std::ptrdiff_t>(n)},
-                    // Lines that have just been read are not to be written past the caches.
-                    kernels::rows_apart<T>{at[1], innermost.strides[1]}, count, n, temperature,
-                    at[0] == at[1] ? count : all_rows);
-                for (std::size_t k = 0; k < count; ++k)
-                    if (!keeps[k]) fill<T>(moved_by(first, innermost.strides, r + k)[1], n, nothing);
-            }
-        },
-        share);
-}
-
-/// Operation{output} on all rows of logits along `axis`, where the mask keeps them; `left_out` is written elsewhere.
-template <class Operation, class Executor, class T>
-void run_masked_batch(Executor& executor, std::size_t axis, const operand<const T>& logits, const operand<T>& output,
-                      const row_masks<T>& masks, T left_out, T nothing, double temperature)
-{
-    masks.check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
-    const auto layout = rows_along(axis, logits, output);
-    const std::size_t n = layout.length;
-    if (n == 0) return;
-    if (!masks.is_prefix() && layout.is_contiguous())
-        return in_shares(executor, layout, [&](rows_share share) {
-            run_composed_rows<Operation>(layout, share, data_of<T>(logits, output), masks, nothing, temperature);
-        });
-    const auto run = [&](const pointers<T, 2>& row, std::size_t r) {
-        Operation operation{row[1]};
-        if (masks.is_prefix()) {
-            const std::size_t kept = masks.prefix(r);
-            const bool any = std::any_of(row[0], row[0] + kept, [](T x) { return x != -kernels::infinity<T>; });
-            if (any) {
-                run_row(operation, std::span<const T>(row[0], kept), temperature);
-                // A row that is NaN is so to its end, however its mask is given.
-                const bool is_nan = !(row[1][0] == row[1][0]);
-                fill<T>(row[1] + kept, n - kept, is_nan ? kernels::not_a_number<T> : left_out);
-                return;
-            }
-        }
-        else if (masks.compose(r, row[0], row[1])) {
-            run_row(operation, std::span<const T>(row[1], n), temperature);
-            return;
-        }
-        fill<T>(row[1], n, nothing);
-    };
-    in_shares(executor, layout,
-              [&](rows_share share) { for_each_row<true>(layout, data_of<T>(logits, output), run, share); });
-}
 
 }  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -16,7 +16,7 @@ class elements {
 public:
     /// Not initialised.
     explicit elements(std::size_t size)
-        : data_(size == 0 ? nullptr : std::make_unique_for_overwrite<T[]>(size)), size_(size)
+        : data_(size == 0 ? nullptr : new T[size]), size_(size)
     {
     }
 

@@ -1,167 +1,252 @@
 #pragma once
 
-/// Operations on rows of any layout, by the kernels that take them.
+/// softmax, log_softmax and log_sum_exp of rows of any layout: what is made of their sums.
 
-#include "../kernels/entry_points.hpp"
-#include "architecture.hpp"
-#include "batch.hpp"
-#include "executor.hpp"
+#include "../options.hpp"
+#include "arguments.hpp"
+#include "chunk.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <new>
-#include <span>
-#include <type_traits>
+#include <cmath>
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
-template <class Operation, class T>
-XSOFTMAX_ALWAYS_INLINE void run_row(Operation& operation, std::span<const T> logits, double temperature)
+/// f(r) for each bit of a set.
+template <class F>
+void for_each_bit(std::uint64_t bits, const F& f)
 {
-    call<kernels::row_entry<Operation, T>>(operation, logits.data(), logits.size(), temperature);
+    for (; bits != 0; bits &= bits - 1) f(static_cast<std::size_t>(std::countr_zero(bits)));
 }
 
-/// All `size` elements become `value`.
+/// A number of a wide_numbers.
 template <class T>
-void fill(T* to, std::size_t size, T value)
+[[nodiscard]] auto number_of(const kernels::wide_numbers<T>& from, std::size_t r)
 {
-    call<kernels::fill_entry<T>>(to, size, value);
+    if constexpr (sizeof(T) == 4)
+        return from.part[0][r];
+    else
+        return kernels::double_double{from.part[0][r], from.part[1][r]};
 }
 
-/// Rows whose operations are made together: those of the widest vectors, whose results are then taken together.
-inline constexpr std::size_t operations_at_once = 64;
-
-/// Are there rows whose neighbours are contiguous? The layout then has them innermost, if it may.
-template <class T, std::size_t Operands>
-[[nodiscard]] bool are_side_by_side(const row_layout<Operands>& layout, double temperature)
+/// Fully masked rows get `nothing`.
+template <class T, bool IsRow>
+void fill_masked(const chunk<T, IsRow>& part, T nothing)
 {
-    if (layout.is_contiguous() || layout.length == 0 || !kernels::is_ordinary<T>(temperature)) return false;
-    for (const std::ptrdiff_t s : layout.innermost().strides)
-        if (s != 1) return false;
-    return layout.innermost().extent > 1;
+    for_each_bit(part.masked, [&](std::size_t r) {
+        call<kernels::fill_entry<T>>(part.output.at(r), part.length, nothing);
+    });
 }
 
-/// Contiguous rows that are taken in groups where vectors are widest; on others, those up to which that costs nothing.
-template <class T, std::size_t Operands>
-[[nodiscard]] bool are_short_rows(const row_layout<Operands>& layout)
+/// Softmax, or its logarithm.
+template <bool Logarithms, class T, bool IsRow>
+void run_softmax(chunk<T, IsRow>& part, T nothing)
 {
-    constexpr std::size_t most_elements = 256 / sizeof(T);
-    return layout.is_contiguous() && layout.length != 0 && layout.length <= most_elements && layout.rows() > 1;
+    part.template sum<Logarithms>(!Logarithms);
+    for_each_bit(part.sums.rare, [&](std::size_t r) {
+        if (r < part.count)
+            kernels::rare_softmax<T>(part.logits.at(r), part.logits.step, part.length, part.temperature, part.output.at(r),
+                                     part.output.step, Logarithms);
+    });
+    if constexpr (Logarithms) {
+        const kernels::split<T> inverse =
+            kernels::split_into<T>(kernels::reciprocal(kernels::double_double{part.temperature, 0}));
+        alignas(64) T minus_logarithm[kernels::rows_at_once];
+        for (std::size_t r = 0; r < part.count; ++r)
+            minus_logarithm[r] = static_cast<T>(-kernels::to_double(number_of(part.sums.logarithm, r)));
+        part.write(kernels::shifted_logits<T>{part.sums.maximum, minus_logarithm, inverse.high, inverse.low});
+    }
+    else
+        part.write(kernels::scaled_exponentials<T>{part.sums.inverse_high, part.sums.inverse_low});
+    if constexpr (!IsRow) fill_masked(part, nothing);
 }
 
-/// The layout with such rows innermost, where there are any that are to be computed side by side.
-template <class T, std::size_t Operands>
-[[nodiscard]] row_layout<Operands> arranged(row_layout<Operands> layout, double temperature)
+/// A contiguous row under no mask.
+template <class T>
+void set_row(chunk<T, true>& part, const operand<const T>& logits, T* output, double temperature)
 {
-    if (!layout.is_contiguous() && layout.length != 0 && kernels::is_ordinary<T>(temperature))
-        layout.bring_contiguous_innermost();
+    part.logits.first = logits.data;
+    part.output.first = output;
+    part.length = logits.extents[0];
+    part.temperature = temperature;
+    part.is_out_of_cache = part.length >= (std::size_t{1} << 20) / sizeof(T);
+}
+
+template <bool Logarithms, class T>
+void run_softmax_row(const char* function, const char* output_name, const operand<const T>& logits,
+                     const operand<T>& output, const softmax_options& options)
+{
+    check_temperature(function, options.temperature);
+    static_cast<void>(check_axis(function, options.axis, 1));
+    check_extents(function, output_name, output, "logits", logits);
+    const std::size_t n = logits.extents[0];
+    check_rows_same_or_apart<T>(function, output_name, output.data, "logits", logits.data, n);
+    if (n == 0) return;
+    if (!kernels::is_ordinary<T>(options.temperature)) [[unlikely]]
+        return kernels::rare_softmax<T>(logits.data, 1, n, options.temperature, output.data, 1, Logarithms);
+    chunk<T, true> part;
+    set_row(part, logits, output.data, options.temperature);
+    run_softmax<Logarithms>(part, T(0));
+}
+
+/// Of each row at temperature 0, or an extreme one.
+template <bool Logarithms, class T>
+void run_rare_softmax(const operand<const T>& logits, const operand<T>& output, std::size_t axis, double temperature,
+                      const row_masks<T>* masks, T nothing)
+{
+    const elements<T> composed(masks != nullptr ? logits.extents[axis] : 0);
+    for_each_row(true, rows_along(axis, logits, output), data_of<T>(logits, output),
+                       [&](const pointers<T, 2>& row, std::size_t r) {
+                           const T* x = row[0];
+                           const std::size_t n = logits.extents[axis];
+                           if (masks != nullptr) {
+                               x = composed.data();
+                               if (!masks->compose(r, row[0], composed.data()))
+                                   return call<kernels::fill_entry<T>>(row[1], n, nothing);
+                           }
+                           kernels::rare_softmax<T>(x, 1, n, temperature, row[1], 1, Logarithms);
+                       });
+}
+
+/// The layout with neighbours that are contiguous innermost, where there are any.
+template <std::size_t Operands>
+[[nodiscard]] row_layout<Operands> arranged(row_layout<Operands> layout)
+{
+    if (!layout.is_contiguous()) layout.bring_contiguous_innermost();
     return layout;
 }
 
-/// Operations on the rows of a share, as many at a time as are made together. take(operations, where the first of these rows
-/// lies, how many) does the first of them, and tells whether some are for the sweep of one row, run(where row r lies, r).
-template <bool Writes, class T, std::size_t Operands, class Make, class Done, class Take, class Run>
-void run_together(const row_layout<Operands>& layout, rows_share share, const pointers<T, Operands>& data,
-                  const Make& make, const Done& done, const Take& take, const Run& run)
+/// The mask over the rows, if there is one.
+template <class T>
+[[nodiscard]] std::optional<row_masks<T>> masks_of(const char* function, const mask<T>* given,
+                                                   const operand<const T>& logits, std::size_t axis)
 {
-    using operation_type = std::remove_cvref_t<decltype(make(data, layout.step, std::size_t{}))>;
-    const auto& innermost = layout.innermost();
-    layout.for_each_run(
-        [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
-            const auto first = moved_by(data, offset);
-            const auto at = [&](std::size_t r) {
-                return moved_by(first, innermost.strides, r);
-            };
-            const auto number = [&](std::size_t r) {
-                return first_row + r * innermost.rows;
-            };
-            alignas(operation_type) std::byte memory[operations_at_once * sizeof(operation_type)];
-            auto* const operations = reinterpret_cast<operation_type*>(memory);
-            for (std::size_t r = 0; r < rows;) {
-                const std::size_t count = std::min(operations_at_once, rows - r);
-                for (std::size_t k = 0; k < count; ++k)
-                    ::new (operations + k) operation_type(make(at(r + k), layout.step, number(r + k)));
-                const kernels::taken_rows taken = take(operations, at(r), count);
-                for (std::size_t k = 0; k < taken.done; ++k) done(number(r + k), operations[k]);
-                r += taken.done;
-                if (taken.refused != 0) {
-                    for_rows_of_run<Writes>(layout, at(r), number(r), taken.refused, run);
-                    r += taken.refused;
-                }
-            }
-        },
-        share);
+    std::optional<row_masks<T>> masks;
+    if (given != nullptr) masks.emplace(function, *given, logits, axis);
+    return masks;
 }
 
-/// Operations on all rows of an arranged layout, whose first operand is the logits, and whose last one is what the operation
-/// writes, if it does. make(where row r lies, from an element to the next in each operand, r) is what to do with row r, and
-/// done(r, operation) takes it when that has been done.
-template <bool Writes, class T, std::size_t Operands, class Make, class Done>
-void run_rows_of_share(const row_layout<Operands>& layout, rows_share share, const pointers<T, Operands>& data,
-                       double temperature, const Make& make, const Done& done)
+/// Causal masks and lengths leave the beginning of each row, as it is: nothing is composed.
+template <bool Logarithms, class Executor, class T>
+void run_prefixes(Executor& executor, const row_layout<2>& layout, const pointers<T, 2>& data, double temperature,
+                  const row_masks<T>& masks, T nothing)
 {
-    using operation_type = std::remove_cvref_t<decltype(make(data, layout.step, std::size_t{}))>;
+    const T left_out = Logarithms ? -kernels::infinity<T> : T(0);
     const std::size_t n = layout.length;
-    const auto row = [&](const pointers<T, Operands>& at, std::size_t r) {
-        std::array<std::ptrdiff_t, Operands> contiguous;
-        contiguous.fill(1);
-        auto operation = make(at, contiguous, r);
-        run_row(operation, std::span<const T>(at[0], n), temperature);
-        done(r, operation);
-    };
-    if (!are_side_by_side<T>(layout, temperature)) return for_each_row<Writes>(layout, data, row, share);
-    const auto take = [&](operation_type* operations, const pointers<T, Operands>& at, std::size_t count) {
-        return call<kernels::inner_axis_entry<operation_type, T>>(
-            operations, static_cast<const T*>(at[0]), layout.step[0], layout.step[Operands - 1], n, count, temperature);
-    };
-    run_together<Writes>(layout, share, data, make, done, take, row);
+    in_shares(executor, layout, [&](rows_share share) {
+        chunk<T> part;
+        part.temperature = temperature;
+        for_each_row(
+            true, layout, data,
+            [&](const pointers<T, 2>& row, std::size_t r) {
+                const std::size_t kept = masks.prefix(r);
+                if (std::all_of(row[0], row[0] + kept, [](T x) { return kernels::has_bits_of(x, -kernels::infinity<T>); }))
+                    return call<kernels::fill_entry<T>>(row[1], n, nothing);
+                part.logits.first = row[0];
+                part.output.first = row[1];
+                part.length = kept;
+                part.count = 1;
+                run_softmax<Logarithms>(part, nothing);
+                // A row that is NaN is so to its end, however its mask is given.
+                const bool is_nan = !(row[1][0] == row[1][0]);
+                call<kernels::fill_entry<T>>(row[1] + kept, n - kept, is_nan ? kernels::not_a_number<T> : left_out);
+            },
+            share);
+    });
 }
 
-/// The same of operations that are more than where they write to, on contiguous rows together too.
-template <bool Writes, class T, std::size_t Operands, class Make, class Done>
-void run_operations_of_share(const row_layout<Operands>& layout, rows_share share, const pointers<T, Operands>& data,
-                             double temperature, const Make& make, const Done& done)
+/// Of all rows along an axis.
+template <bool Logarithms, class Executor, class T>
+void run_softmax_batch(Executor& executor, const char* function, const char* output_name, const operand<const T>& logits,
+                       const operand<T>& output, const mask<T>* given_mask, const softmax_options& options)
 {
-    using operation_type = std::remove_cvref_t<decltype(make(data, layout.step, std::size_t{}))>;
-    if (!layout.is_contiguous() || layout.length == 0)
-        return run_rows_of_share<Writes>(layout, share, data, temperature, make, done);
-    const auto take = [&](operation_type* operations, const pointers<T, Operands>& at, std::size_t count) {
-        call<kernels::operations_entry<operation_type, T>>(
-            operations, kernels::rows_apart<const T>{at[0], layout.innermost().strides[0]}, count, layout.length,
-            temperature, layout.rows());
-        return kernels::taken_rows{count, 0};
-    };
-    run_together<Writes>(layout, share, data, make, done, take, [](const auto&, std::size_t) {});
-}
-
-/// An operation that writes, Operation{output}, on all rows of logits along `axis`.
-template <class Operation, class Executor, class T>
-void run_batch(Executor& executor, std::size_t axis, const operand<const T>& logits, const operand<T>& output,
-               double temperature)
-{
-    const row_layout<2> layout = rows_along(axis, logits, output);
-    const auto data = data_of<T>(logits, output);
-    if (layout.length == 0 || layout.rows() == 0) return;
-    if (!layout.is_contiguous()) {
-        const auto apart = arranged<T>(layout, temperature);
-        return in_shares(executor, apart, [&](rows_share share) {
-            run_rows_of_share<true>(
-                apart, share, data, temperature,
-                [](const pointers<T, 2>& at, const auto&, std::size_t) { return Operation{at[1]}; },
-                [](std::size_t, const Operation&) {});
-        });
+    check_temperature(function, options.temperature);
+    const std::size_t axis = check_axis(function, options.axis, logits.rank);
+    check_countable(function, "logits", logits);
+    check_output(function, output_name, output, "logits", logits);
+    const auto masks = masks_of(function, given_mask, logits, axis);
+    T nothing = 0;
+    if (masks) {
+        masks->check_apart(output_name, output);
+        masks->check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
+        nothing = Logarithms ? masks->masked_log_probability() : masks->masked_probability();
     }
+    const row_masks<T>* const of_rows = masks ? &*masks : nullptr;
+    const auto along_axis = rows_along(axis, logits, output);
+    if (along_axis.length == 0 || along_axis.rows() == 0) return;
+    if (!kernels::is_ordinary<T>(options.temperature)) [[unlikely]]
+        return run_rare_softmax<Logarithms>(logits, output, axis, options.temperature, of_rows, nothing);
+    const auto data = data_of<T>(logits, output);
+    if (masks && masks->is_prefix())
+        return run_prefixes<Logarithms>(executor, along_axis, data, options.temperature, *masks, nothing);
+    const auto layout = masks ? along_axis : arranged(along_axis);
+    in_shares(executor, layout, [&](rows_share share) {
+        for_each_chunk<T, false>(layout, data, true, !Logarithms, of_rows, options.temperature, share,
+                          [&](chunk<T>& part) { run_softmax<Logarithms>(part, nothing); });
+    });
+}
 
-    const auto& innermost = layout.innermost();
-    const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 2>& offset, std::size_t rows) {
-        const auto at = moved_by(data, offset);
-        call<kernels::rows_entry<Operation, T>>(kernels::rows_apart<const T>{at[0], innermost.strides[0]},
-                                                kernels::rows_apart<T>{at[1], innermost.strides[1]}, rows,
-                                                layout.length, temperature, layout.rows());
-    };
-    in_shares(executor, layout, [&](rows_share share) { layout.for_each_run(run, share); });
+/// The sum of a row, as it is and of a view; its logarithm.
+template <class T, bool IsRow>
+[[nodiscard]] double log_sum_exp_of(const chunk<T, IsRow>& part, std::size_t r)
+{
+    if (part.is_rare(r))
+        return kernels::rare_log_sum_exp<T>(part.logits.at(r), part.logits.step, part.length, part.temperature);
+    const auto top = static_cast<double>(part.sums.maximum[r]);
+    if constexpr (sizeof(T) == 4)
+        return top / part.temperature + part.sums.logarithm.part[0][r];
+    else
+        return kernels::to_double(kernels::double_double{top, 0} / kernels::double_double{part.temperature, 0} +
+                                  number_of(part.sums.logarithm, r));
+}
+
+/// log_sum_exp of all rows along an axis, to values[row].
+template <class Executor, class T>
+void run_log_sum_exp(Executor& executor, const char* function, const operand<const T>& logits, std::span<T> values,
+                     const mask<T>* given_mask, const softmax_options& options)
+{
+    check_temperature(function, options.temperature);
+    const std::size_t axis = check_axis(function, options.axis, logits.rank);
+    check_countable(function, "logits", logits);
+    const auto along_axis = rows_along(axis, logits);
+    check_count(function, "values", values.size(), along_axis.rows(), "rows");
+    check_apart(function, "values", values, "logits", logits);
+    const auto masks = masks_of(function, given_mask, logits, axis);
+    if (masks) {
+        masks->check_apart("values", values);
+        masks->check_kept(along_axis, data_of<T>(logits), [](std::size_t) { return false; });
+    }
+    if (along_axis.length == 0) return call<kernels::fill_entry<T>>(values.data(), values.size(), -kernels::infinity<T>);
+    const T nothing = !masks || masks->fully_masked() != fully_masked::nan ? -kernels::infinity<T> : kernels::not_a_number<T>;
+    const auto layout = masks ? along_axis : arranged(along_axis);
+    const bool is_ordinary = kernels::is_ordinary<T>(options.temperature);
+    in_shares(executor, layout, [&](rows_share share) {
+        for_each_chunk<T, false>(layout, data_of<T>(logits), false, false, masks ? &*masks : nullptr, options.temperature,
+                          share, [&](chunk<T>& part) {
+                              if (is_ordinary)
+                                  part.template sum<true>(false);
+                              else
+                                  part.sums.rare = ~std::uint64_t{0};
+                              for (std::size_t r = 0; r < part.count; ++r)
+                                  values[part.number(r)] = (part.masked >> r & 1) != 0
+                                                               ? nothing
+                                                               : static_cast<T>(log_sum_exp_of(part, r));
+                          });
+    });
+}
+
+template <class T>
+[[nodiscard]] T run_log_sum_exp_of_row(const operand<const T>& logits, const softmax_options& options)
+{
+    check_temperature("log_sum_exp", options.temperature);
+    static_cast<void>(check_axis("log_sum_exp", options.axis, 1));
+    if (logits.extents[0] == 0) return -kernels::infinity<T>;
+    chunk<T, true> part;
+    set_row<T>(part, logits, nullptr, options.temperature);
+    if (kernels::is_ordinary<T>(options.temperature))
+        part.template sum<true>(false);
+    else
+        part.sums.rare = 1;
+    return static_cast<T>(log_sum_exp_of(part, 0));
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -1,444 +1,334 @@
 #pragma once
 
-/// From a forward pass's results and the gradient by them to the gradient by the logits: one sweep that sums, one that
-/// writes.
+/// From a forward pass's results x and the gradient u with respect to them to the gradient with respect to the logits: a sweep that
+/// sums, and one that writes, for rows and for rows side by side.
 ///
-/// An element with more than half of the mass gets a sum of its own: what its probability lacks to 1 is the sum of the
-/// others, of which its own rounding would leave nothing. Of logits {37.43, 0} the gradients are ±5.55e-17, not 0.
+/// An element with more than half of the mass is seen apart: what its probability lacks of 1 is the sum of the others, of which its
+/// own rounding would leave nothing. Of logits {37.43, 0} the gradients are ±5.55e-17, not 0.
 
-#include "compiler.hpp"
-#include "exp.hpp"
-#include "long_row.hpp"
-#include "plain_data.hpp"
-#include "search.hpp"
-#include "simd.hpp"
-#include "sum.hpp"
-#include "tree_sum.hpp"
-#include "windows.hpp"
+#include "sum_columns.hpp"
 
 namespace xsoftmax::kernels {
+
+/// Rows of contiguous elements, or columns, that a backward pass reads and writes.
+template <class T>
+struct backward_rows {
+    strided_rows<const T> forward, upstream;
+    strided_rows<T> gradient;
+};
+template <class T>
+struct backward_columns {
+    columns<const T> forward, upstream;
+    columns<T> gradient;
+};
+
 inline namespace XSOFTMAX_TARGET {
 
-/// Has any element exceeded a bound?
+/// What the summing sweep finds of rows that are lanes of B: Σ terms, and Σ over the elements above a pass's bound.
 template <class B>
-class any_above {
-public:
-    XSOFTMAX_ALWAYS_INLINE explicit any_above(B bound) : bound_(bound), above_(bound > bound) {}
-    XSOFTMAX_ALWAYS_INLINE void see(B x) { above_ = above_ | (x > bound_); }
-    XSOFTMAX_ALWAYS_INLINE void see(const any_above& other) { above_ = above_ | other.above_; }
-    XSOFTMAX_ALWAYS_INLINE bool is_any() const { return any_true<B>(above_); }
-
-private:
-    B bound_;
-    mask_of<B> above_;
+struct backward_sums {
+    using D = doubles_of<B>;
+    two_halves<D> sum;       ///< of doubles only `low`
+    B above, upstream_above; ///< Σ x and Σ u
+    B count;                 ///< how many
 };
 
-/// The same in an operation less, where a NaN may hide it, for sums that this makes NaN.
-template <class B>
-class maximum_above {
-public:
-    XSOFTMAX_ALWAYS_INLINE explicit maximum_above(B bound) : bound_(bound), most_(bound) {}
-    XSOFTMAX_ALWAYS_INLINE void see(B x) { most_ = maximum(most_, x); }
-    XSOFTMAX_ALWAYS_INLINE void see(const maximum_above& other) { see(other.most_); }
-    XSOFTMAX_ALWAYS_INLINE bool is_any() const { return any_true<B>(most_ > bound_); }
+/// The largest number whose product with another below 1 does not overflow; 1/T where the powers of two are kept apart.
+template <class T>
+struct inverse_temperature {
+    T lift;          ///< a power of two, so that lift·T is in [1/2, 1) for T < 1: products may be denormal where quotients are not
+    T high, low;     ///< 1/(lift·T)
+    double divisor;  ///< T
 
-private:
-    B bound_;
-    B most_;
-};
-
-/// None is looked for.
-template <class B>
-struct none_above {
-    XSOFTMAX_ALWAYS_INLINE explicit none_above(B) {}
-    XSOFTMAX_ALWAYS_INLINE void see(B) {}
-    XSOFTMAX_ALWAYS_INLINE void see(const none_above&) {}
-    XSOFTMAX_ALWAYS_INLINE bool is_any() const { return false; }
-};
-
-/// Adds Σ term(window) from a block of a row on. Blocks are added in trees, so that an operand is rounded three times at most
-/// before it is in double: these sums are where terms of both signs cancel, and their operands have been rounded already.
-///
-/// Stops before the first block, or before what is left behind the last, in which `Above` has seen watched(window) exceed
-/// `bound`. Returns where it has stopped, or n.
-template <class Above, class B, class Term, class Watched>
-XSOFTMAX_ALWAYS_INLINE std::size_t add_up_to(sum_of<B>& total, std::size_t from, std::size_t n, value_of<B> bound,
-                                             const Term& term, const Watched& watched)
-{
-    constexpr std::size_t block = block_size * B::size;
-    std::size_t i = from;
-    for (; n - i >= block; i += block) {
-        Above above{B(bound)}, above_too{B(bound)};  // one would be waited for
-        B terms[block_size][1];
-        XSOFTMAX_UNROLL
-        for (std::size_t k = 0; k < block_size; ++k) {
-            const whole_window<B> window{i + k * B::size};
-            (k % 2 == 0 ? above : above_too).see(watched(window));
-            terms[k][0] = term(window);
-        }
-        above.see(above_too);
-        if (above.is_any()) [[unlikely]]
-            return i;
-        total.add(tree_sum<block_size>(terms, 0));
-    }
-    const std::size_t last = i;
-    sum_of<B> with_last = total;
-    Above above{B(bound)};
-    const auto add = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        above.see(watched(window));
-        with_last.add(term(window));
-    };
-    for (; n - i >= B::size; i += B::size) add(whole_window<B>{i});
-    if (i != n) add(part_window<B>{i, n - i});
-    if (above.is_any()) return last;
-    total = with_last;
-    return n;
-}
-
-/// The same without stopping.
-template <class B, class Term>
-XSOFTMAX_ALWAYS_INLINE void add_up(sum_of<B>& total, std::size_t from, std::size_t n, const Term& term)
-{
-    add_up_to<none_above<B>>(total, from, n, value_of<B>(0), term, term);
-}
-
-/// Writes result(window) over a row. All stores of a block after all its loads: a load waits for an earlier store whose
-/// address agrees in the last 12 bits, and operands are often allocated a multiple of a page apart.
-template <class B, class T, class Result>
-XSOFTMAX_ALWAYS_INLINE void write_row(T* row, std::size_t n, Result&& result)
-{
-    for_each_window<B>(
-        n,
-        [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-            B results[block_size];
-            XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k) results[k] = result(whole_window<B>{i + k * B::size});
-            XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; ++k) store_whole(row + i + k * B::size, results[k]);
-        },
-        [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(row, result(window)); });
-}
-
-/// The end of what add_up_to has stopped before.
-template <class B>
-XSOFTMAX_ALWAYS_INLINE std::size_t end_of_block(std::size_t i, std::size_t n)
-{
-    constexpr std::size_t block = block_size * B::size;
-    return n - i < block ? n : i + block;
-}
-
-/// The place of the only element from `from` to `to` that exceeds `bound`; `to` if there is none, or more than one.
-template <class B, class T>
-XSOFTMAX_ALWAYS_INLINE std::size_t only_element_above(const T* row, std::size_t from, std::size_t to, T bound)
-{
-    return from + only_element<B>(row + from, to - from, bound,
-                                  [bound](B x) XSOFTMAX_INLINE_LAMBDA { return count_true<B>(x > B(bound)); });
-}
-
-/// x = mantissa·2^exponent, with a mantissa in [1/2, 1); 0 has an exponent below all others. NaN and infinity stay mantissas.
-struct taken_apart {
-    static constexpr int of_zero = -10000;
-
-    int exponent = 0;  // before the mantissa, with which frexp sets it
-    double mantissa;
-
-    XSOFTMAX_ALWAYS_INLINE explicit taken_apart(double x) : mantissa(::frexp(x, &exponent))
+    XSOFTMAX_INLINE explicit inverse_temperature(double temperature) : divisor(temperature)
     {
-        if (x == 0) exponent = of_zero;
+        int exponent = 0;
+        if (temperature < 1) ::frexp(temperature, &exponent);
+        const double power = ::ldexp(1.0, -exponent), lifted = temperature * power, inverse = 1 / lifted;
+        const split<T> parts = split_into<T>({inverse, fused(-inverse, lifted, 1) / lifted});
+        lift = static_cast<T>(power);
+        high = parts.high;
+        low = parts.low;
     }
 };
 
-/// The power of 2 by which operands are multiplied before they are divided by T times it, which is in [1/2, 1): a product
-/// may be denormal, and have lost its digits, where its quotient by T < 1 is not. Nothing overflows but what then does anyway.
-XSOFTMAX_ALWAYS_INLINE double lift_of(double temperature)
-{
-    return temperature < 1 ? ::ldexp(1.0, -taken_apart(temperature).exponent) : 1;
-}
-
-/// Did products in T that make up a mean of this size lose digits, which a quotient by T lays open?
-template <class T>
-XSOFTMAX_ALWAYS_INLINE bool lost_digits(double mean, double temperature)
-{
-    constexpr double bound =
-        sizeof(T) == 4 ? 0x1p-100 : 0x1p-960;  // 2^24 roundings of the least numbers are nothing to it
-    return temperature < 1 && mean > -bound && mean < bound;
-}
-
-/// softmax_backward of one row at any temperature and of any magnitudes, rather right than fast: all exponents are kept apart,
-/// so that nothing but the result can leave the range of its type. c is the dominant element's gradient, or 0.
-template <class T>
-XSOFTMAX_NEVER_INLINE void softmax_backward_by_exponents(const backward_operands<T>& at, std::size_t n,
-                                                         double temperature, double c)
-{
-    const auto p_of = [&](std::size_t i) {
-        return static_cast<double>(*at.forward_at(i));
-    };
-    const auto difference_of = [&](std::size_t i) {
-        return static_cast<double>(*at.upstream_at(i)) - c;
-    };
-    int highest = taken_apart::of_zero;
-    double plain_mean = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const double p = p_of(i), d = difference_of(i);
-        plain_mean += p * d;
-        if (p == 0 || d == 0) continue;
-        const int exponent = taken_apart(p).exponent + taken_apart(d).exponent;
-        if (exponent > highest) highest = exponent;
-    }
-    if (highest == taken_apart::of_zero || !(plain_mean - plain_mean == 0)) {  // all is 0, or NaN, or infinite
-        for (std::size_t i = 0; i < n; ++i)
-            *at.gradient_at(i) = static_cast<T>(p_of(i) * (difference_of(i) - plain_mean) / temperature);
-        return;
-    }
-    extended sum{0, 0};
-    for (std::size_t i = 0; i < n; ++i) {
-        const taken_apart p(p_of(i)), d(difference_of(i));
-        sum = sum + to_extended(::ldexp(p.mantissa * d.mantissa, p.exponent + d.exponent - highest));
-    }
-    taken_apart mean(to_double(sum));
-    mean.exponent += highest;
-    const taken_apart over(temperature);
-    for (std::size_t i = 0; i < n; ++i) {
-        const taken_apart p(p_of(i)), d(difference_of(i));
-        const int larger = d.exponent > mean.exponent ? d.exponent : mean.exponent;
-        const double difference =
-            ::ldexp(d.mantissa, d.exponent - larger) - ::ldexp(mean.mantissa, mean.exponent - larger);
-        *at.gradient_at(i) =
-            static_cast<T>(::ldexp(p.mantissa * difference / over.mantissa, p.exponent + larger - over.exponent));
-    }
-}
-
-/// p·(g − c), which a sum is not to see more digits of in one place than in another.
+/// A pass is a type with bound, above which an element has more than half of the mass; term(x, u, c), which is summed; `rereads`,
+/// whether a row with one such element is summed again with its u as c; rows, what writing needs of B::size rows, made of the
+/// sums; and result(x, u) of one row. Values of rows are kept as numbers, so that each can be spread over a batch.
 template <class B>
-XSOFTMAX_ALWAYS_INLINE B weighted(B p, B g, B c)
-{
-    return rounded(B(p * kept_together(B(g - c))));
-}
-
-/// (g − c) − m, of which -ffast-math would add up c and m first.
-template <class B>
-XSOFTMAX_ALWAYS_INLINE B centered(B g, B c, B m)
-{
-    return kept_together(B(g - c)) - m;
-}
-
-/// p·d/T, for an ordinary T of which lost_digits is false.
-template <class B>
-class backward_division {
+struct softmax_pass {
     using T = value_of<B>;
+    static constexpr T bound = T(0.5);
+    static constexpr T fill = T(0);
+    static constexpr bool rereads = true;
 
-public:
-    XSOFTMAX_ALWAYS_INLINE explicit backward_division(double temperature)
-        : lift_(static_cast<T>(lift_of(temperature))),
-          over_temperature_(in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift_of(temperature)))))
+    XSOFTMAX_INLINE static B term(B p, B u, B c) { return rounded(B(p * kept_together(B(u - c)))); }
+
+    struct rows {
+        B reference, mean;
+
+        /// c is the upstream gradient of a row's only dominant element, or 0. Returns whether all rows keep their digits.
+        XSOFTMAX_INLINE static bool make(const backward_sums<B>& sums, B c, const inverse_temperature<T>& t, rows& to)
+        {
+            to.reference = c;
+            if constexpr (sizeof(T) == 4)
+                to.mean = to_floats<arch_of<B>>(sums.sum.low, sums.sum.high);
+            else
+                to.mean = sums.sum.low;
+            if (t.divisor >= 1) return true;
+            // 2^24 roundings of the least numbers are nothing to the bound.
+            const B least(sizeof(T) == 4 ? T(0x1p-100) : T(0x1p-960));
+            return !any_true<B>(magnitude(to.mean) < least);
+        }
+    };
+
+    template <class Load, class Run>
+    XSOFTMAX_INLINE static void with_result(const inverse_temperature<T>& t, const Load& load, const Run& run)
     {
+        const B c = load(&rows::reference), m = load(&rows::mean);
+        // -ffast-math would add up c and m first.
+        const auto difference = [=](B u) XSOFTMAX_INLINE_LAMBDA { return B(kept_together(B(u - c)) - m); };
+        if (t.divisor == 1) return run([=](B p, B u) XSOFTMAX_INLINE_LAMBDA { return B(p * difference(u)); });
+        run([=, lift = B(t.lift), high = B(t.high), low = B(t.low)](B p, B u) XSOFTMAX_INLINE_LAMBDA {
+            return compensated_product(B(kept_together(B(p * lift)) * difference(u)), high, low);
+        });
     }
-
-    XSOFTMAX_ALWAYS_INLINE B operator()(B p, B difference) const
-    {
-        return by_reciprocal::divide(B(kept_together(B(p * lift_)) * difference), over_temperature_);
-    }
-
-private:
-    B lift_;
-    coefficients<B, 2> over_temperature_;
 };
 
-/// gradient = p·(g − Σ p·g)/T, for probabilities p and the gradient g by them, at any temperature.
-///
-/// As p·((g − c) − Σ p·(g − c))/T with c the dominant element's g, whose own term is then 0.
-template <class Arch, class T>
-XSOFTMAX_NEVER_INLINE void softmax_backward(const T* probabilities, const T* upstream, T* gradient, std::size_t n,
-                                            double temperature)
-{
-    using B = xsimd::batch<T, Arch>;
-    const T half(0.5);
-    const auto p_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        return B(window.load_from(probabilities, T(0)));
-    };
-    const auto g_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        return B(window.load_from(upstream, T(0)));
-    };
-    const auto product = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        return rounded(B(p_at(window) * g_at(window)));
-    };
-    T reference = 0;
-    sum_of<B> total;
-    if (const std::size_t stop = add_up_to<maximum_above<B>>(total, 0, n, half, product, p_at); stop != n) {
-        const std::size_t next = end_of_block<B>(stop, n);
-        const std::size_t dominant = only_element_above<B>(probabilities, stop, next, half);
-        bool is_only = false;
-        if (dominant != next) [[likely]] {
-            const T c = upstream[dominant] + T(0);  // as in a group, where -0 becomes 0
-            const auto relative = [&, c = B(c)](auto window) XSOFTMAX_INLINE_LAMBDA {
-                return weighted(p_at(window), g_at(window), c);
+/// gradient = (u − exp(y)·Σ u)/T, and at an element with more than half of the mass (−Σ u elsewhere − (exp(y) − 1)·Σ u)/T.
+template <class B>
+struct log_softmax_pass {
+    using T = value_of<B>;
+    using D = doubles_of<B>;
+    static constexpr T bound = static_cast<T>(-ln_2.high);
+    static constexpr T fill = -infinity<T>;
+    static constexpr bool rereads = false;
+
+    /// Of the elements below the bound: those above are added to the sum when it is known how many they are.
+    XSOFTMAX_INLINE static B term(B y, B u, B) { return where(y > B(bound), B(T(0)), u); }
+
+    struct rows {
+        B total, unit;         ///< Σ u times unit times what makes a probability of an exponential
+        B least, at_dominant;  ///< the dominant element is above `least`, which is infinite if there is none; and its gradient
+
+        XSOFTMAX_INLINE static bool make(const backward_sums<B>& sums, B, const inverse_temperature<T>& t, rows& to)
+        {
+            // log p above that is none, even if rounded.
+            const B one(T(1));
+            if (!all_true<B>(sums.above <= B(T(0x1p-10))) || !all_true<B>(sums.count <= one)) return false;
+            to.least = where(sums.count == one, B(bound), B(infinity<T>));
+            const auto of_lanes = [&](D y, D u, D elsewhere, D& total, D& unit) XSOFTMAX_INLINE_LAMBDA {
+                // exp(y) − 1 = y·(1 + y/2·(1 + y/3·(…)))
+                D series(1.0);
+                XSOFTMAX_UNROLL
+                for (int k = sizeof(T) == 4 ? 12 : 18; k > 1; --k)
+                    series = rounded_multiply_add(series, rounded(D(y * D(1.0 / k))), D(1.0));
+                const D all = elsewhere + u, lacking = rounded(D(series * -y));
+                // Exponentials are multiplied by Σ u as they are stored, so that small ones keep their digits; or where a small
+                // Σ u would lose its own to that, as probabilities.
+                constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257, small = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
+                unit = where(D(magnitude(all)) < D(small), D(1 / stored), D(1.0));
+                total = all * D(-1 / stored) / unit;
+                return D(rounded_multiply_add(lacking, all, D(-elsewhere)) / D(t.divisor));
             };
-            sum_of<B> again;
-            add_up<B>(again, 0, next, relative);
-            is_only = add_up_to<maximum_above<B>>(again, next, n, half, relative, p_at) == n;
-            if (is_only) {
-                reference = c;
-                total = again;
+            if constexpr (sizeof(T) == 4) {
+                const auto y = to_doubles(sums.above), u = to_doubles(sums.upstream_above);
+                two_halves<D> total, unit;
+                const D low = of_lanes(y.low, u.low, sums.sum.low, total.low, unit.low);
+                const D high = of_lanes(y.high, u.high, sums.sum.high, total.high, unit.high);
+                to.at_dominant = to_floats<arch_of<B>>(low, high);
+                to.total = to_floats<arch_of<B>>(total.low, total.high);
+                to.unit = to_floats<arch_of<B>>(unit.low, unit.high);
             }
+            else
+                to.at_dominant = of_lanes(sums.above, sums.upstream_above, sums.sum.low, to.total, to.unit);
+            // Lifted, nothing may overflow that its quotient would not.
+            return t.lift == T(1) || all_true<B>(magnitude(to.total) <= B(largest<T> / 4 / t.lift / (sizeof(T) == 4 ? T(0x1p65) : static_cast<T>(0x1p257))));
         }
-        if (!is_only) [[unlikely]]  // no probabilities
-            add_up<B>(total, stop, n, product);
-    }
-    const double mean = to_double(total.total());
-
-    if (!is_ordinary<T>(temperature) || lost_digits<T>(static_cast<double>(static_cast<T>(mean)), temperature))
-        [[unlikely]]
-        return softmax_backward_by_exponents<T>({probabilities, upstream, gradient, {1, 1, 1}}, n, temperature,
-                                                static_cast<double>(reference));
-
-    const B c(reference), m(static_cast<T>(mean));
-    const auto write = [&](auto result) XSOFTMAX_INLINE_LAMBDA {
-        write_row<B>(gradient, n,
-                     [&](auto window) XSOFTMAX_INLINE_LAMBDA { return result(p_at(window), g_at(window)); });
     };
-    if (temperature == 1) return write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return B(p * centered(g, c, m)); });
-    const backward_division<B> by_temperature(temperature);
-    write([&](B p, B g) XSOFTMAX_INLINE_LAMBDA { return by_temperature(p, centered(g, c, m)); });
-}
 
-/// Do all lanes stay far from overflow when they are multiplied?
-template <class T, class D>
-XSOFTMAX_ALWAYS_INLINE bool have_room(D x, double factor)
-{
-    const D most(static_cast<double>(largest<T>) / 4 / factor);
-    return all_true<D>(x < most) && all_true<D>(x > -most);
-}
-
-/// log p of a dominant element is above least_dominant<T>; what is above largest_log_probability is none, even if rounded.
-template <class T>
-inline constexpr T least_dominant = static_cast<T>(-ln_2.high);
-inline constexpr double largest_log_probability = 0x1p-10;
-
-/// log_softmax's gradient at a dominant element with log-probability y, as (−Σ g elsewhere − (exp(y) − 1)·Σ g)/T. Of a row, or
-/// of those in the lanes of batches. exp(y) − 1 is y·(1 + y/2·(1 + y/3·(…))), Taylor's series.
-template <class T, class D>
-XSOFTMAX_ALWAYS_INLINE D gradient_at_dominant(D y, D elsewhere, D all, double temperature)
-{
-    constexpr int terms = sizeof(T) == 4 ? 12 : 18;
-    const D one(1.0);
-    D series = one;
-    XSOFTMAX_UNROLL
-    for (int k = terms; k > 1; --k) series = rounded_multiply_add(series, rounded(D(y * D(1.0 / k))), one);
-    const D lacking = rounded(D(series * -y));
-    return rounded_multiply_add(lacking, all, D(-elsewhere)) / D(temperature);
-}
-
-/// (g − exp(y)·Σ g)/T for every element, with T·lift in [1/2, 1) for T < 1.
-template <class B>
-class log_softmax_backward_writer {
-    using T = value_of<B>;
-
-public:
-    XSOFTMAX_ALWAYS_INLINE log_softmax_backward_writer(double temperature, double lift)
-        : scale_(scale_for<B>::make(1, 1)),
-          reference_(T(0), scale_),
-          lift_(static_cast<T>(lift)),
-          over_temperature_(in_all_lanes<B>(by_reciprocal::of<T>(wide_from<T>(temperature * lift))))
+    template <class Load, class Run>
+    XSOFTMAX_INLINE static void with_result(const inverse_temperature<T>& t, const Load& load, const Run& run)
     {
+        const scale_for<B>& scale = scale_at_one<T, exp2_steps<B>>;
+        const auto to_one = reference<B>::to_one(scale);
+        const B total = load(&rows::total), unit = load(&rows::unit), least = load(&rows::least),
+                at_dominant = load(&rows::at_dominant);
+        const auto plain = [=, &scale](B y, B u) XSOFTMAX_INLINE_LAMBDA {
+            return multiply_add(B(exponential(y, to_one, scale) * unit), total, u);
+        };
+        if (t.divisor == 1)
+            return run([=](B y, B u) XSOFTMAX_INLINE_LAMBDA { return where(y > least, at_dominant, plain(y, u)); });
+        run([=, lift = B(t.lift), lifted_total = B(total * B(t.lift)), high = B(t.high), low = B(t.low), &scale](
+                B y, B u) XSOFTMAX_INLINE_LAMBDA {
+            const B lifted = multiply_add(B(exponential(y, to_one, scale) * unit), lifted_total, B(u * lift));
+            return where(y > least, at_dominant, compensated_product(lifted, high, low));
+        });
     }
-    log_softmax_backward_writer(const log_softmax_backward_writer&) = delete;
-    log_softmax_backward_writer& operator=(const log_softmax_backward_writer&) = delete;
-
-    /// What a row's exponentials are multiplied by, which are as they were stored: 1, so that small ones keep their digits, or
-    /// where a small Σ g would lose its own to it, what makes them probabilities. Of the rows in lanes.
-    template <class D>
-    XSOFTMAX_ALWAYS_INLINE static D units_of(D totals)
-    {
-        const D large(1.0), small(1 / stored);
-        return D(where(totals < D(least), D(where(totals > D(-least), small, large)), large));
-    }
-
-    /// What Σ g is multiplied by for such a unit.
-    template <class D>
-    XSOFTMAX_ALWAYS_INLINE static D factor_of(D unit, double lift)
-    {
-        return D(-lift / stored) / unit;
-    }
-
-    /// At T = 1.
-    XSOFTMAX_ALWAYS_INLINE B undivided(B y, B g, B total, B unit) const
-    {
-        return multiply_add(B(reference_.exponential(y) * unit), total, g);
-    }
-
-    XSOFTMAX_ALWAYS_INLINE B operator()(B y, B g, B total, B unit) const
-    {
-        return by_reciprocal::divide(multiply_add(B(reference_.exponential(y) * unit), total, B(g * lift_)),
-                                     over_temperature_);
-    }
-
-private:
-    static constexpr double stored = static_cast<double>(exp_constants<T>::stored_factor);
-    static constexpr double least = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
-
-    const scale_for<B> scale_;
-    const near_maximum<B> reference_;
-    B lift_;
-    coefficients<B, 2> over_temperature_;
 };
 
-/// gradient = (g − exp(y)·Σ g)/T, for log-probabilities y and the gradient g by them.
-///
-/// At a dominant element by gradient_at_dominant.
-template <class Arch, class T>
-XSOFTMAX_NEVER_INLINE void log_softmax_backward(const T* log_probabilities, const T* upstream, T* gradient,
-                                                std::size_t n, double temperature)
+/// Sums over a row, lane by lane.
+template <class Pass, class B>
+struct backward_row_sweep {
+    using T = value_of<B>;
+
+    running_sum<B> sum;
+    B above = B(T(0)), upstream_above = B(T(0)), count = B(T(0));
+
+    XSOFTMAX_INLINE void run(const T* forward, const T* upstream, std::size_t n, B c)
+    {
+        const B zero(T(0)), one(T(1)), bound(Pass::bound);
+        const auto see = [&](B x, B u) XSOFTMAX_INLINE_LAMBDA {
+            const auto is_above = x > bound;
+            above = above + where(is_above, x, zero);
+            upstream_above = upstream_above + where(is_above, u, zero);
+            count = count + where(is_above, one, zero);
+            return Pass::term(x, u, c);
+        };
+        std::size_t i = 0;
+        for (; n - i >= block_of<B>; i += block_of<B>)
+            sum.add(tree_sum<B>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
+                const std::size_t at = i + k * B::size;
+                return see(load_whole<B>(forward + at), load_whole<B>(upstream + at));
+            }));
+        for (; n - i >= B::size; i += B::size) sum.add(see(load_whole<B>(forward + i), load_whole<B>(upstream + i)));
+        if (i != n) sum.add(see(load_part(forward + i, n - i, B(Pass::fill)), load_part(upstream + i, n - i, zero)));
+    }
+};
+
+/// Up to B::size rows. Returns the rows, as bits, that are for rare_row.hpp: all of them, or none.
+template <class Pass, class B>
+XSOFTMAX_INLINE std::uint64_t backward_group(const backward_rows<value_of<B>>& at, std::size_t first, std::size_t rows,
+                                             std::size_t n, const inverse_temperature<value_of<B>>& temperature)
+{
+    using T = value_of<B>;
+    using D = doubles_of<B>;
+    alignas(B) T above[B::size] = {}, upstream_above[B::size] = {}, count[B::size] = {}, reference[B::size] = {};
+    alignas(B) double sums[B::size] = {};
+    for (std::size_t r = 0; r < rows; ++r) {
+        backward_row_sweep<Pass, B> row;
+        row.run(at.forward(first + r), at.upstream(first + r), n, B(T(0)));
+        count[r] = reduce(row.count, added{});
+        if (count[r] != T(0)) {
+            above[r] = reduce(row.above, added{});
+            upstream_above[r] = reduce(row.upstream_above, added{});
+        }
+        if (Pass::rereads && count[r] == T(1)) {
+            reference[r] = upstream_above[r] + T(0);
+            row.sum = {};
+            row.run(at.forward(first + r), at.upstream(first + r), n, B(reference[r]));
+        }
+        sums[r] = to_double(row.sum.total());
+    }
+    backward_sums<B> found;
+    found.sum.low = D::load_aligned(sums);
+    if constexpr (sizeof(T) == 4) found.sum.high = D::load_aligned(sums + D::size);
+    found.above = B::load_aligned(above);
+    found.upstream_above = B::load_aligned(upstream_above);
+    found.count = B::load_aligned(count);
+    using numbers = typename Pass::rows;
+    numbers of_rows;
+    if (!numbers::make(found, B::load_aligned(reference), temperature, of_rows)) [[unlikely]]
+        return (std::uint64_t{1} << (rows - 1) << 1) - 1;
+    alignas(B) unsigned char stored[sizeof(numbers)];
+    __builtin_memcpy(stored, &of_rows, sizeof of_rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+        const auto load = [&](B numbers::*which) XSOFTMAX_INLINE_LAMBDA {
+            const auto offset = reinterpret_cast<const unsigned char*>(&(of_rows.*which)) -
+                                reinterpret_cast<const unsigned char*>(&of_rows);
+            T number;
+            __builtin_memcpy(&number, stored + offset + static_cast<std::ptrdiff_t>(r * sizeof(T)), sizeof number);
+            return B(number);
+        };
+        const T *const x = at.forward(first + r), *const u = at.upstream(first + r);
+        T* const to = at.gradient(first + r);
+        Pass::with_result(temperature, load, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+            std::size_t i = 0;
+            for (; n - i >= block_of<B>; i += block_of<B>) {
+                B block[block_size];
+                XSOFTMAX_UNROLL
+                for (std::size_t k = 0; k < block_size; ++k)
+                    block[k] = result(load_whole<B>(x + i + k * B::size), load_whole<B>(u + i + k * B::size));
+                XSOFTMAX_UNROLL
+                for (std::size_t k = 0; k < block_size; ++k) store_whole(to + i + k * B::size, block[k]);
+            }
+            for (; n - i >= B::size; i += B::size)
+                store_whole(to + i, result(load_whole<B>(x + i), load_whole<B>(u + i)));
+            if (i != n) {
+                const B x_end = load_part(x + i, n - i, B(Pass::fill)), u_end = load_part(u + i, n - i, B(T(0)));
+                store_part(to + i, n - i, result(x_end, u_end));
+            }
+        });
+    }
+    return 0;
+}
+
+/// Up to rows_at_once rows at an ordinary temperature. Returns the rows, as bits, that are for rare_row.hpp, of which nothing has
+/// been written.
+template <class Arch, template <class> class Pass, class T>
+XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_rows(const backward_rows<T>& at, std::size_t rows, std::size_t n,
+                                                     double temperature)
 {
     using B = xsimd::batch<T, Arch>;
-    using doubles = xsimd::batch<double, Arch>;
-    const T least = least_dominant<T>;
-    const auto y_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        return B(window.load_from(log_probabilities, -infinity<T>));
-    };
-    const auto g_at = [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        return B(window.load_from(upstream, T(0)));
-    };
-    std::size_t dominant = n;
-    sum_of<B> sum;
-    if (const std::size_t stop = add_up_to<any_above<B>>(sum, 0, n, least, g_at, y_at); stop != n) {
-        const std::size_t next = end_of_block<B>(stop, n);
-        const std::size_t found = only_element_above<B>(log_probabilities, stop, next, least);
-        if (found != next && log_probabilities[found] <= static_cast<T>(largest_log_probability)) {
-            sum_of<B> elsewhere = sum;
-            add_up<B>(elsewhere, stop, next, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-                return zero_where(y_at(window) > B(least), g_at(window));
-            });
-            if (add_up_to<any_above<B>>(elsewhere, next, n, least, g_at, y_at) == n) {
-                dominant = found;
-                sum = elsewhere;
-            }
-        }
-        if (dominant == n) [[unlikely]]
-            add_up<B>(sum, stop, n, g_at);
+    const inverse_temperature<T> t(temperature);
+    std::uint64_t rare = 0;
+    for (std::size_t r = 0; r < rows; r += B::size) {
+        const std::size_t count = rows - r < B::size ? rows - r : B::size;
+        if (backward_group<Pass<B>, B>(at, r, count, n, t) == 0) [[likely]]
+            continue;
+        // Which of them it is shows when each is by itself.
+        for (std::size_t k = r; k < r + count; ++k)
+            if (backward_group<Pass<B>, B>(at, k, 1, n, t) != 0) rare |= std::uint64_t{1} << k;
     }
-    double all = to_double(sum.total()), at_dominant = 0;
-    if (dominant != n) {
-        const double elsewhere = all;
-        all = elsewhere + static_cast<double>(upstream[dominant]);
-        at_dominant = first_lane(
-            gradient_at_dominant<T>(doubles(static_cast<double>(log_probabilities[dominant] + T(0))),  // as in a group
-                                    doubles(elsewhere), doubles(all), temperature));
-    }
+    return rare;
+}
 
-    // Where the second term keeps its digits anyway, a lift might only make both terms infinite, and their difference NaN.
-    const double lift = have_room<T>(doubles(all), lift_of(temperature)) ? lift_of(temperature) : 1;
-    const log_softmax_backward_writer<B> result(temperature, lift);
-    const doubles units = result.units_of(doubles(all));
-    const B total(static_cast<T>(all * first_lane(result.factor_of(units, lift))));
-    const B unit(static_cast<T>(first_lane(units)));
-    const auto write = [&](auto of) XSOFTMAX_INLINE_LAMBDA {
-        write_row<B>(gradient, n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { return of(y_at(window), g_at(window)); });
-    };
-    if (temperature == 1)
-        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result.undivided(y, g, total, unit); });
-    else
-        write([&](B y, B g) XSOFTMAX_INLINE_LAMBDA { return result(y, g, total, unit); });
-    if (dominant != n) gradient[dominant] = static_cast<T>(at_dominant);
+/// The same of rows side by side. Rare ones are all of a vector's.
+template <class Arch, template <class> class PassOf, class T>
+XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T>& at, std::size_t rows, std::size_t n,
+                                                        double temperature)
+{
+    using B = xsimd::batch<T, Arch>;
+    using Pass = PassOf<B>;
+    const inverse_temperature<T> t(temperature);
+    const B zero(T(0)), one(T(1));
+    std::uint64_t rare = 0;
+    for (std::size_t r = 0; r < rows; r += B::size) {
+        const column_lanes<B> lanes{rows - r < B::size ? rows - r : B::size};
+        const auto x_at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { return lanes.load(at.forward(i) + r); };
+        const auto u_at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { return lanes.load(at.upstream(i) + r); };
+        backward_sums<B> found;
+        const auto sum = [&](B c) {
+            running_sum<B> total;
+            B above = zero, upstream_above = zero, count = zero;
+            for (std::size_t i = 0; i < n; ++i) {
+                const B x = x_at(i), u = u_at(i);
+                const auto is_above = x > B(Pass::bound);
+                above = above + where(is_above, x, zero);
+                upstream_above = upstream_above + where(is_above, u, zero);
+                count = count + where(is_above, one, zero);
+                total.add(Pass::term(x, u, c));
+            }
+            found = {{total.first, total.second}, above, upstream_above, count};
+            if constexpr (sizeof(T) == 8) found.sum.low = total.first + total.second;
+        };
+        sum(zero);
+        B c = zero;
+        if (Pass::rereads && any_true<B>(found.count == one)) {
+            c = where(found.count == one, B(found.upstream_above + zero), zero);
+            sum(c);
+        }
+        typename Pass::rows of_rows;
+        if (!Pass::rows::make(found, c, t, of_rows)) [[unlikely]] {
+            rare |= ((std::uint64_t{1} << (lanes.count - 1) << 1) - 1) << r;
+            continue;
+        }
+        const auto load = [&](B Pass::rows::*which) XSOFTMAX_INLINE_LAMBDA { return of_rows.*which; };
+        Pass::with_result(t, load, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+            for (std::size_t i = 0; i < n; ++i) lanes.store(at.gradient(i) + r, result(x_at(i), u_at(i)));
+        });
+    }
+    return rare;
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -1,14 +1,10 @@
 #pragma once
 
-/// Rows under a mask: what it leaves out becomes −inf, which no sweep counts.
+/// Rows under a mask: what it leaves out becomes −inf, whose exponential is 0.
 
-#include "compiler.hpp"
-#include "plain_data.hpp"
-#include "simd.hpp"
-#include "windows.hpp"
+#include "lanes/batch.hpp"
 
 #include <cstddef>
-#include <type_traits>
 
 namespace xsoftmax::kernels {
 
@@ -31,21 +27,19 @@ XSOFTMAX_NEVER_INLINE void fill_row(T* to, std::size_t n, T value)
 {
     using B = xsimd::batch<T, Arch>;
     const B values(value);
-    for_each_window<B, false>(n, [&](auto window) XSOFTMAX_INLINE_LAMBDA { window.store_to(to, values); });
+    std::size_t i = 0;
+    for (; n - i >= B::size; i += B::size) store_whole(to + i, values);
+    store_part(to + i, n - i, values);
 }
 
-/// A window of elements that lie `step` apart: where they are, or else gathered in `lanes`, with `fill` beyond the window's end.
-template <class B, class Window, class Element>
-XSOFTMAX_ALWAYS_INLINE const Element* gathered(const Element* from, std::ptrdiff_t step, Window window, Element fill,
-                                               Element (&lanes)[B::size])
+/// B::size elements that lie `step` apart: where they are, or gathered in `lanes`, with `fill` from `count` on.
+template <class B, class Element>
+XSOFTMAX_INLINE const Element* gathered(const Element* from, std::ptrdiff_t step, std::size_t count, Element fill,
+                                        Element (&lanes)[B::size])
 {
-    std::size_t count = B::size;
-    if constexpr (std::is_same_v<Window, part_window<B>>)
-        count = window.count;
-    else if (step == 1)
-        return from + window.at;
+    if (step == 1 && count == B::size) return from;
     for (std::size_t k = 0; k < B::size; ++k)
-        lanes[k] = k < count ? from[static_cast<std::ptrdiff_t>(window.at + k) * step] : fill;
+        lanes[k] = k < count ? from[static_cast<std::ptrdiff_t>(k) * step] : fill;
     return lanes;
 }
 
@@ -54,26 +48,29 @@ template <class Arch, class T>
 XSOFTMAX_NEVER_INLINE bool compose_row(const row_mask<T>& mask, const T* logits, T* to, std::size_t n)
 {
     using B = xsimd::batch<T, Arch>;
-    const B minus_infinity(-infinity<T>);
-    bool any = false;
-    for_each_window<B, false>(mask.prefix, [&](auto window) XSOFTMAX_INLINE_LAMBDA {
-        B x = window.load_from(logits, -infinity<T>);
+    const B left_out(-infinity<T>);
+    bool keeps = false;
+    for (std::size_t i = 0; i < mask.prefix; i += B::size) {
+        const std::size_t count = mask.prefix - i < B::size ? mask.prefix - i : B::size;
+        B x = load_part(logits + i, count, left_out);
+        const auto offset = static_cast<std::ptrdiff_t>(i);
         if (mask.bias != nullptr) {
             T lanes[B::size];
-            const B bias = load_whole<B>(gathered<B>(mask.bias, mask.bias_step, window, -infinity<T>, lanes));
-            x = where(bias == minus_infinity, bias, B(x + bias));
+            const T* const from = mask.bias + offset * mask.bias_step;
+            const B bias = load_whole<B>(gathered<B>(from, mask.bias_step, count, -infinity<T>, lanes));
+            x = where(bias == left_out, bias, B(x + bias));
         }
         if (mask.keep != nullptr) {
             unsigned char lanes[B::size];
-            const unsigned char* const keep =
-                gathered<B>(mask.keep, mask.keep_step, window, static_cast<unsigned char>(0), lanes);
-            x = where(are_zero<B>(keep), minus_infinity, x);
+            const unsigned char* const from = mask.keep + offset * mask.keep_step;
+            x = where(are_zero<B>(gathered<B>(from, mask.keep_step, count, static_cast<unsigned char>(0), lanes)), left_out, x);
         }
-        any |= any_true<B>(not_below(x, B(-largest<T>)));  // which -ffast-math takes as it is
-        window.store_to(to, x);
-    });
+        // Not x > −inf, which -ffast-math takes for true, and a NaN is kept.
+        keeps = keeps || !all_true<B>(x < B(-largest<T>));
+        store_part(to + i, count, x);
+    }
     fill_row<Arch>(to + mask.prefix, n - mask.prefix, -infinity<T>);
-    return any;
+    return keeps;
 }
 
 }  // namespace XSOFTMAX_TARGET

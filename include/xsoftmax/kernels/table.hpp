@@ -9,7 +9,7 @@ namespace xsoftmax::kernels {
 
 template <class Entry>
 struct table_slot {
-    typename Entry::function* function;
+    typename Entry::function function;
 };
 
 template <class List>
@@ -18,9 +18,9 @@ struct table_part;
 template <class... Entries>
 struct table_part<entry_list<Entries...>> : table_slot<Entries>... {
     template <class Arch>
-    XSOFTMAX_ALWAYS_INLINE static constexpr table_part of()
+    XSOFTMAX_SHARED_INLINE static constexpr table_part of()
     {
-        return {table_slot<Entries>{&Entries::template run<Arch>}...};
+        return {table_slot<Entries>{Entries::template of<Arch>()}...};
     }
 };
 
@@ -31,13 +31,13 @@ struct kernel_table {
     table_part<entry_points<double>> doubles;
 
     template <class Arch>
-    XSOFTMAX_ALWAYS_INLINE static constexpr kernel_table of(const char* name)
+    XSOFTMAX_SHARED_INLINE static constexpr kernel_table of(const char* name)
     {
         return {name, table_part<entry_points<float>>::of<Arch>(), table_part<entry_points<double>>::of<Arch>()};
     }
 
     template <class Entry>
-    XSOFTMAX_ALWAYS_INLINE auto* function() const
+    XSOFTMAX_SHARED_INLINE auto function() const
     {
         if constexpr (std::is_base_of_v<table_slot<Entry>, table_part<entry_points<float>>>)
             return static_cast<const table_slot<Entry>&>(floats).function;

@@ -6,7 +6,7 @@
 ///
 /// XSOFTMAX_SCALAR takes them everywhere, for tests.
 
-#include "compiler.hpp"
+#include "../compiler.hpp"
 
 #include <xsimd/xsimd.hpp>
 
@@ -78,13 +78,13 @@ public:
 
     bool lane[size];
 
-    XSOFTMAX_ALWAYS_INLINE friend batch_bool operator|(const batch_bool& a, const batch_bool& b)
+    XSOFTMAX_INLINE friend batch_bool operator|(const batch_bool& a, const batch_bool& b)
     {
         batch_bool result;
         for (std::size_t k = 0; k < size; ++k) result.lane[k] = a.lane[k] || b.lane[k];
         return result;
     }
-    XSOFTMAX_ALWAYS_INLINE batch_bool operator!() const
+    XSOFTMAX_INLINE batch_bool operator!() const
     {
         batch_bool result;
         for (std::size_t k = 0; k < size; ++k) result.lane[k] = !lane[k];
@@ -104,26 +104,26 @@ public:
     alignas(arch_type::bytes) T lane[size];
 
     batch() = default;
-    XSOFTMAX_ALWAYS_INLINE explicit batch(T value)
+    XSOFTMAX_INLINE explicit batch(T value)
     {
         for (T& x : lane) x = value;
     }
 
-    XSOFTMAX_ALWAYS_INLINE static batch load_unaligned(const T* from)
+    XSOFTMAX_INLINE static batch load_unaligned(const T* from)
     {
         return of([from](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return from[k]; });
     }
-    XSOFTMAX_ALWAYS_INLINE static batch load_aligned(const T* from) { return load_unaligned(from); }
+    XSOFTMAX_INLINE static batch load_aligned(const T* from) { return load_unaligned(from); }
 
-    XSOFTMAX_ALWAYS_INLINE void store_unaligned(T* to) const
+    XSOFTMAX_INLINE void store_unaligned(T* to) const
     {
         for (std::size_t k = 0; k < size; ++k) to[k] = lane[k];
     }
-    XSOFTMAX_ALWAYS_INLINE void store_aligned(T* to) const { store_unaligned(to); }
+    XSOFTMAX_INLINE void store_aligned(T* to) const { store_unaligned(to); }
 
     /// Lane k is value(k).
     template <class Value>
-    XSOFTMAX_ALWAYS_INLINE static batch of(const Value& value)
+    XSOFTMAX_INLINE static batch of(const Value& value)
     {
         batch result;
         for (std::size_t k = 0; k < size; ++k) result.lane[k] = value(k);
@@ -131,7 +131,7 @@ public:
     }
 
     template <class Holds>
-    XSOFTMAX_ALWAYS_INLINE static batch_bool_type where(const Holds& holds)
+    XSOFTMAX_INLINE static batch_bool_type where(const Holds& holds)
     {
         batch_bool_type result;
         for (std::size_t k = 0; k < size; ++k) result.lane[k] = holds(k);
@@ -139,12 +139,12 @@ public:
     }
 
 #define XSOFTMAX_LANE_BY_LANE(operation)                                                                   \
-    XSOFTMAX_ALWAYS_INLINE friend batch operator operation(const batch& a, const batch& b)                 \
+    XSOFTMAX_INLINE friend batch operator operation(const batch& a, const batch& b)                 \
     {                                                                                                      \
         return of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(a.lane[k] operation b.lane[k]); }); \
     }
 #define XSOFTMAX_COMPARED_LANE_BY_LANE(operation)                                                          \
-    XSOFTMAX_ALWAYS_INLINE friend batch_bool_type operator operation(const batch& a, const batch& b)       \
+    XSOFTMAX_INLINE friend batch_bool_type operator operation(const batch& a, const batch& b)       \
     {                                                                                                      \
         return where([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return a.lane[k] operation b.lane[k]; }); \
     }
@@ -161,19 +161,19 @@ public:
 #undef XSOFTMAX_LANE_BY_LANE
 #undef XSOFTMAX_COMPARED_LANE_BY_LANE
 
-    XSOFTMAX_ALWAYS_INLINE friend batch operator<<(const batch& a, int bits)
+    XSOFTMAX_INLINE friend batch operator<<(const batch& a, int bits)
     {
         return of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(a.lane[k] << bits); });
     }
-    XSOFTMAX_ALWAYS_INLINE friend batch operator>>(const batch& a, int bits)
+    XSOFTMAX_INLINE friend batch operator>>(const batch& a, int bits)
     {
         return of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(a.lane[k] >> bits); });
     }
-    XSOFTMAX_ALWAYS_INLINE batch operator~() const
+    XSOFTMAX_INLINE batch operator~() const
     {
         return of([this](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(~lane[k]); });
     }
-    XSOFTMAX_ALWAYS_INLINE batch operator-() const
+    XSOFTMAX_INLINE batch operator-() const
     {
         return of([this](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(-lane[k]); });
     }

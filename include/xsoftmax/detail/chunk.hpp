@@ -1,0 +1,294 @@
+#pragma once
+
+/// Rows of any layout in chunks that the kernels take: contiguous rows, or rows side by side. What lies otherwise, or under a mask,
+/// is copied first.
+
+#include "../kernels/entry_points.hpp"
+#include "../kernels/rare_row.hpp"
+#include "architecture.hpp"
+#include "batch.hpp"
+#include "executor.hpp"
+#include "masks.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+
+namespace xsoftmax::detail {
+inline namespace XSOFTMAX_TARGET {
+
+/// Exponentials of rows of up to so many bytes wait in a tile on the stack rather than in the output, a row for every so many
+/// lines.
+inline constexpr std::size_t tile_row_bytes = 1024;
+inline constexpr std::size_t tile_bytes = 16 * tile_row_bytes;
+inline constexpr std::size_t line_bytes = 64;
+
+/// Results of this size do not stay in a cache: at 16 MB streaming stores take 0.7 of plain ones' time, at 8 MB the same.
+inline constexpr std::size_t out_of_cache_bytes = std::size_t{12} << 20;
+/// Longest row whose exponentials wait in a buffer then: it stays in a second-level cache.
+inline constexpr std::size_t buffer_row_bytes = std::size_t{320} << 10;
+
+/// Up to kernels::rows_at_once rows of n ≥ 1 elements, and what becomes of them; or one contiguous row, for which nothing need be
+/// compiled that many rows take.
+template <class T, bool IsRow = false>
+class chunk {
+public:
+    /// Rows begin `row` elements apart, and their elements lie `step` apart.
+    template <class U>
+    struct place {
+        U* first = nullptr;
+        std::ptrdiff_t row = 0, step = 1;
+
+        [[nodiscard]] U* at(std::size_t r) const { return first + static_cast<std::ptrdiff_t>(r) * row; }
+    };
+
+    place<const T> logits, targets;
+    place<T> output;         ///< null where only numbers are wanted
+    std::size_t count = 1;
+    std::size_t length = 0;
+    std::size_t first = 0;   ///< number of the first row
+    std::size_t apart = 1;   ///< from one row's number to the next's
+    bool are_columns = false;
+    bool is_out_of_cache = false;
+    T* buffer = nullptr;     ///< room for a row's exponentials, where results are streamed
+    std::uint64_t masked = 0;  ///< bit r: row r is fully masked, and its logits here are not its own
+    double temperature = 1;
+    kernels::row_sums<T> sums;
+
+    [[nodiscard]] std::size_t number(std::size_t r) const { return first + r * apart; }
+    [[nodiscard]] bool is_rare(std::size_t r) const { return (sums.rare >> r & 1) != 0; }
+
+    /// Sums the rows, or so many of the first ones as can be summed together, to which the chunk is cut. Exponentials are kept
+    /// where they are wanted.
+    template <bool Splits>
+    void sum(bool keeps)
+    {
+        using namespace kernels;
+        T* const over = keeps ? output.first : nullptr;
+        is_padded_ = length * sizeof(T) <= tile_row_bytes;
+        if constexpr (IsRow) {
+            exponentials_ = {is_padded_ ? tile_ : over, 0};
+            sums.rare = 0;
+            return call<std::conditional_t<Splits, split_row_entry<T>, sum_row_entry<T>>>(
+                logits.first, length, exponentials_.first, is_padded_, temperature, is_out_of_cache, sums, std::size_t{0});
+        }
+        else if (are_columns) {
+            using entry = std::conditional_t<Splits, split_columns_entry<T>, sum_columns_entry<T>>;
+            count = call<entry>(columns<const T>{logits.first, logits.step}, count, length, columns<T>{over, output.step},
+                                temperature, sums);
+            return;
+        }
+        sum_contiguous<Splits>(over, keeps);
+    }
+
+    /// Are logits lost to the exponentials that keep their places?
+    [[nodiscard]] bool overwrites() const
+    {
+        return output.first == logits.first && (are_columns || length * sizeof(T) > tile_row_bytes);
+    }
+
+    /// Results of the exponentials.
+    void write(const kernels::scaled_exponentials<T>& kind) const
+    {
+        using namespace kernels;
+        if constexpr (!IsRow)
+            if (are_columns)
+                return call<write_scaled_columns_entry<T>>(kind, columns<const T>{output.first, output.step},
+                                                           columns<const T>{}, columns<T>{output.first, output.step},
+                                                           count, length);
+        for_ordinary_rows([&](std::size_t begin, std::size_t rows) {
+            const strided_rows<const T> from{exponentials_.first, exponentials_.row};
+            const strided_rows<T> to{output.first, output.row};
+            if constexpr (!IsRow)
+                if (buffer != nullptr && !is_padded_)
+                    return call<stream_scaled_entry<T>>(kind, from, to, begin, rows, length);
+            call<write_scaled_entry<T>>(kind, from, is_padded_, strided_rows<const T>{}, to, begin, rows, length);
+        });
+    }
+    void write(const kernels::scaled_less_targets<T>& kind) const
+    {
+        using namespace kernels;
+        for_ordinary_rows([&](std::size_t begin, std::size_t rows) {
+            call<write_less_targets_entry<T>>(kind, strided_rows<const T>{exponentials_.first, exponentials_.row}, is_padded_,
+                                              strided_rows<const T>{targets.first, targets.row},
+                                              strided_rows<T>{output.first, output.row}, begin, rows, length);
+        });
+    }
+
+    /// Results of the logits.
+    void write(const kernels::shifted_logits<T>& kind) const
+    {
+        using namespace kernels;
+        if constexpr (!IsRow)
+            if (are_columns)
+                return call<write_shifted_columns_entry<T>>(kind, columns<const T>{logits.first, logits.step},
+                                                            columns<const T>{}, columns<T>{output.first, output.step},
+                                                            count, length);
+        for_ordinary_rows([&](std::size_t begin, std::size_t rows) {
+            const strided_rows<const T> from{logits.first, logits.row};
+            const strided_rows<T> to{output.first, output.row};
+            if constexpr (!IsRow)
+                if (is_out_of_cache && output.first != logits.first && length * sizeof(T) >= line_bytes)
+                    return call<stream_shifted_entry<T>>(kind, from, to, begin, rows, length);
+            call<write_shifted_entry<T>>(kind, from, false, strided_rows<const T>{}, to, begin, rows, length);
+        });
+    }
+
+private:
+    template <bool Splits>
+    void sum_contiguous(T* over, bool keeps)
+    {
+        using namespace kernels;
+        if (is_padded_)
+            exponentials_ = {tile_, static_cast<std::ptrdiff_t>((length * sizeof(T) + line_bytes - 1) / line_bytes * line_bytes / sizeof(T))};
+        else if (buffer != nullptr && keeps)
+            exponentials_ = {buffer, 0};
+        else
+            exponentials_ = {over, output.row};
+        using entry = std::conditional_t<Splits, split_rows_entry<T>, sum_rows_entry<T>>;
+        call<entry>(strided_rows<const T>{logits.first, logits.row}, count, length, is_padded_,
+                    strided_rows<T>{exponentials_.first, exponentials_.row}, temperature, is_out_of_cache, sums);
+    }
+
+    template <class Run>
+    void for_ordinary_rows(const Run& run) const
+    {
+        if (sums.rare == 0) [[likely]]
+            return run(0, count);
+        for (std::size_t r = 0; r < count; ++r)
+            if (!is_rare(r)) run(r, 1);
+    }
+
+    place<T> exponentials_;
+    bool is_padded_ = false;
+    alignas(line_bytes) T tile_[tile_bytes / sizeof(T)];
+};
+
+/// Rows of `length` elements for a chunk.
+template <class T>
+[[nodiscard]] std::size_t rows_of_chunk(std::size_t length)
+{
+    const std::size_t lines = (length * sizeof(T) + line_bytes - 1) / line_bytes;
+    constexpr std::size_t most = kernels::rows_at_once, bytes = std::size_t{64} << 10;
+    if (length * sizeof(T) <= tile_row_bytes) return (std::min)(most, tile_bytes / (lines * line_bytes));
+    return std::clamp<std::size_t>(bytes / (length * sizeof(T)), 1, most);
+}
+
+/// Is an axis of neighbours innermost along which all operands are contiguous?
+template <std::size_t Operands>
+[[nodiscard]] bool are_columns(const row_layout<Operands>& layout)
+{
+    if (layout.is_contiguous()) return false;
+    for (const std::ptrdiff_t s : layout.innermost().strides)
+        if (s != 1) return false;
+    return layout.innermost().extent > 1;
+}
+
+/// Calls run(chunk) for all rows of a share. Rows that the chunk is cut by come again, each by itself. `keeps` where exponentials
+/// wait for the output. The operands are logits, targets if there are, and the output, which is only there if it `writes`.
+template <class T, bool HasTargets, std::size_t Operands, class Run>
+void for_each_chunk(const row_layout<Operands>& layout, const pointers<T, Operands>& data, bool writes, bool keeps,
+                    const row_masks<T>* masks, double temperature, rows_share share, const Run& run)
+{
+    const std::size_t n = layout.length;
+    if (n == 0 || layout.rows() == 0) return;
+    const auto& innermost = layout.innermost();
+    constexpr std::size_t last = Operands - 1;
+    chunk<T> part;
+    part.length = n;
+    part.apart = innermost.rows;
+    part.temperature = temperature;
+    const bool writes_elsewhere = writes && (data[0] != data[last] || masks != nullptr);
+    part.is_out_of_cache = layout.rows() >= out_of_cache_bytes / sizeof(T) / n && layout.is_contiguous() && writes_elsewhere;
+    const bool streams = part.is_out_of_cache && keeps && !HasTargets && n * sizeof(T) <= buffer_row_bytes &&
+                         n * sizeof(T) > tile_row_bytes;
+    const elements<T> buffer(streams ? n + line_bytes : 0);
+    part.buffer = buffer.data();
+    const auto set = [&](const pointers<T, Operands>& at, const std::array<std::ptrdiff_t, Operands>& rows,
+                         const std::array<std::ptrdiff_t, Operands>& steps) {
+        part.logits = {at[0], rows[0], steps[0]};
+        if constexpr (HasTargets) part.targets = {at[1], rows[1], steps[1]};
+        if (writes) part.output = {at[last], rows[last], steps[last]};
+    };
+    std::array<std::ptrdiff_t, Operands> contiguous;
+    contiguous.fill(1);
+    const auto row_by_row = [&](const row_layout<Operands>& rows, const pointers<T, Operands>& at, std::size_t first,
+                                const auto& each) {
+        const auto one = [&](const pointers<T, Operands>& row, std::size_t r) {
+            part.are_columns = false;
+            part.count = 1;
+            part.first = first + r;
+            set(row, {}, contiguous);
+            each();
+        };
+        for_each_row(writes, rows, at, one);
+    };
+    if (masks != nullptr) {
+        // As many rows as are summed together are composed together.
+        const std::size_t at_once = layout.is_contiguous() ? rows_of_chunk<T>(n) : 1;
+        const elements<T> composed(at_once * n);
+        const auto compose = [&](std::size_t k, const T* row) {
+            T* const to = composed.data() + k * n;
+            if (masks->compose(part.number(k), row, to)) return;
+            part.masked |= std::uint64_t{1} << k;
+            call<kernels::fill_entry<T>>(to, n, T(0));
+        };
+        const auto run_composed = [&] {
+            part.logits = {composed.data(), static_cast<std::ptrdiff_t>(n), 1};
+            run(part);
+            part.masked = 0;
+        };
+        layout.for_each_run(
+            [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
+                const auto begin = moved_by(data, offset);
+                if (!layout.is_contiguous()) {
+                    row_layout<Operands> these = layout;
+                    these.outer_rank = 1;
+                    these.outer[0] = {rows, innermost.strides, innermost.rows};
+                    return row_by_row(these, begin, first_row, [&] {
+                        compose(0, part.logits.first);
+                        run_composed();
+                    });
+                }
+                for (std::size_t r = 0; r < rows; r += at_once) {
+                    part.count = (std::min)(at_once, rows - r);
+                    part.first = first_row + r * innermost.rows;
+                    set(moved_by(begin, innermost.strides, r), innermost.strides, layout.step);
+                    for (std::size_t k = 0; k < part.count; ++k) compose(k, part.logits.at(k));
+                    run_composed();
+                }
+            },
+            share);
+        return;
+    }
+    const bool columns = are_columns(layout);
+    const std::size_t at_once = streams ? 1 : columns ? kernels::rows_at_once : rows_of_chunk<T>(n);
+    layout.for_each_run(
+        [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
+            const auto begin = moved_by(data, offset);
+            row_layout<Operands> these = layout;
+            these.outer_rank = 1;
+            if (!columns && !layout.is_contiguous()) {
+                these.outer[0] = {rows, innermost.strides, innermost.rows};
+                return row_by_row(these, begin, first_row, [&] { run(part); });
+            }
+            for (std::size_t r = 0; r < rows; r += at_once) {
+                part.count = (std::min)(at_once, rows - r);
+                part.first = first_row + r * innermost.rows;
+                part.are_columns = columns;
+                const auto at = moved_by(begin, innermost.strides, r);
+                set(at, innermost.strides, layout.step);
+                const std::size_t here = part.count, first = part.first;
+                run(part);
+                const std::size_t done = part.count;
+                if (done == here) [[likely]]
+                    continue;
+                these.outer[0] = {here - done, innermost.strides, innermost.rows};
+                row_by_row(these, moved_by(at, innermost.strides, done), first + done * innermost.rows, [&] { run(part); });
+            }
+        },
+        share);
+}
+
+}  // namespace XSOFTMAX_TARGET
+}  // namespace xsoftmax::detail

@@ -1,0 +1,345 @@
+#pragma once
+
+/// One row, of any length: its exponentials relative to a guess at the maximum, their sum, and the maximum, in one sweep.
+///
+/// The guess is 1 for a short row, whose own maximum would be waited for, else the largest of the first elements. Where it was
+/// too far off, which is known when all has been seen, the row is summed again relative to its maximum. References are powers
+/// of two, so the guess changes no bit of the results.
+
+#include "math/exp.hpp"
+#include "math/log.hpp"
+#include "regime.hpp"
+#include "row_sum.hpp"
+
+namespace xsoftmax::kernels {
+inline namespace XSOFTMAX_TARGET {
+
+/// Vectors handled together.
+inline constexpr std::size_t block_size = 8;
+
+template <class B>
+inline constexpr std::size_t block_of = block_size * B::size;
+
+/// The running sum of a sweep over vectors, lane by lane: in double, or in pairs.
+template <class B>
+struct running_sum {
+    using D = doubles_of<B>;
+    D first = D(0.0);   ///< of floats the lower lanes, of doubles the sums
+    D second = D(0.0);  ///< of floats the upper lanes, of doubles what rounding took from the sums
+
+    XSOFTMAX_INLINE void begin(B x)
+    {
+        if constexpr (sizeof(value_of<B>) == 4) {
+            const auto halves = to_doubles(x);
+            first = halves.low;
+            second = halves.high;
+        }
+        else
+            first = x;
+    }
+
+    XSOFTMAX_INLINE void add(B x)
+    {
+        if constexpr (sizeof(value_of<B>) == 4) {
+            const auto halves = to_doubles(x);
+            first = first + halves.low;
+            second = second + halves.high;
+        }
+        else {
+            const auto sum = two_sum(first, x);
+            first = sum.high;
+            second = second + sum.low;
+        }
+    }
+
+    /// Over all lanes. Those of doubles are cut at a fixed bit, above which they add exactly in any order (Rump, Ogita & Oishi,
+    /// SIAM J. Sci. Comput. 31 (2008)).
+    XSOFTMAX_INLINE wide<value_of<B>> total() const
+    {
+        if constexpr (sizeof(value_of<B>) == 4)
+            return reduce(D(first + second), added{});
+        else {
+            const D cut(3.0 * B::size * largest_lane(magnitude(first)));
+            const D high = rounded(D(rounded(D(first + cut)) - cut)), low = rounded(D(first - high));
+            return two_sum(reduce(high, added{}), reduce(D(low + second), added{}));
+        }
+    }
+};
+
+/// Σ of a block's vectors as a tree, in the row's own type: in the wider one each vector would cost 20 to 30 % of the sweep. The
+/// order is pinned: rest_of_tree repeats it.
+template <class B, std::size_t Count = block_size, std::size_t From = 0, class At>
+XSOFTMAX_INLINE B tree_sum(const At& at)
+{
+    if constexpr (Count == 1)
+        return at(From);
+    else {
+        const B first = tree_sum<B, Count / 2, From>(at);
+        return rounded(B(first + tree_sum<B, Count / 2, From + Count / 2>(at)));
+    }
+}
+
+/// What the roundings of tree_sum took, lane by lane.
+template <class B>
+XSOFTMAX_INLINE B rest_of_tree(const B (&e)[block_size])
+{
+    B sums[block_size], rest(value_of<B>(0));
+    for (std::size_t k = 0; k < block_size; ++k) sums[k] = e[k];
+    for (std::size_t step = 1; step < block_size; step *= 2)
+        for (std::size_t k = 0; k < block_size; k += 2 * step) {
+            const auto sum = two_sum(sums[k], sums[k + step]);
+            sums[k] = sum.high;
+            rest = rest + sum.low;
+        }
+    return rest;
+}
+
+/// The largest element; −inf for an empty row. Undefined where the row holds a NaN: the sums find it.
+template <class Arch, class T>
+XSOFTMAX_NEVER_INLINE T row_maximum(const T* x, std::size_t n)
+{
+    using B = xsimd::batch<T, Arch>;
+    B tops[4] = {B(-infinity<T>), B(-infinity<T>), B(-infinity<T>), B(-infinity<T>)};
+    std::size_t i = 0;
+    for (; n - i >= block_of<B>; i += block_of<B>) {
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < block_size; ++k)
+            tops[k % 4] = maximum(tops[k % 4], load_whole<B>(x + i + k * B::size));
+    }
+    for (; n - i >= B::size; i += B::size) tops[0] = maximum(tops[0], load_whole<B>(x + i));
+    if (i != n) tops[1] = maximum(tops[1], load_part(x + i, n - i, tops[1]));
+    return largest_lane(maximum(maximum(tops[0], tops[1]), maximum(tops[2], tops[3])));
+}
+
+/// How far ahead of the exponentials their logits are asked for. The processor's own prefetching stops at the end of a page. Rows
+/// of 32000 are a seventh slower at 2 KB, and rows of 1000 to 4096 by 2 to 6 % at 4 KB.
+inline constexpr std::size_t prefetch_bytes = 8192;
+
+/// A row, what its exponentials are relative to, and what a sweep has found of it.
+template <class B>
+struct row_sweep {
+    using T = value_of<B>;
+
+    const T* x;
+    std::size_t n;
+    const scale_for<B>& scale;
+    reference<B> to;
+    wide<T> sum;
+    T top;
+
+    /// Exponentials go to `e` unless it is null, with a whole vector at the row's end where it `pads`.
+    XSOFTMAX_INLINE void run(T* e, bool pads, bool prefetches)
+    {
+        running_sum<B> total;
+        B tops[2] = {B(-infinity<T>), B(-infinity<T>)};
+        std::size_t i = 0;
+        for (; n - i >= block_of<B>; i += block_of<B>) {
+            if (prefetches) {
+                constexpr std::size_t line = 64 / sizeof(T), ahead = prefetch_bytes / sizeof(T);
+                XSOFTMAX_UNROLL
+                for (std::size_t k = 0; k < block_of<B>; k += line) prefetch(x + i + ahead + k);
+            }
+            const auto at = [&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
+                const B v = load_whole<B>(x + i + k * B::size), y = exponential(v, to, scale);
+                tops[k % 2] = maximum(tops[k % 2], v);
+                if (e != nullptr) store_whole(e + i + k * B::size, y);
+                return y;
+            };
+            total.add(tree_sum<B>(at));
+        }
+        for (; n - i >= B::size; i += B::size) {
+            const B v = load_whole<B>(x + i), y = exponential(v, to, scale);
+            tops[0] = maximum(tops[0], v);
+            total.add(y);
+            if (e != nullptr) store_whole(e + i, y);
+        }
+        if (i != n) {
+            const B v = load_part(x + i, n - i, B(-infinity<T>)), y = exponential(v, to, scale);
+            tops[1] = maximum(tops[1], v);
+            total.add(y);
+            if (pads)
+                store_whole(e + i, y);
+            else if (e != nullptr)
+                store_part(e + i, n - i, y);
+        }
+        top = largest_lane(maximum(tops[0], tops[1]));
+        sum = total.total();
+    }
+
+    /// The same of a row whose maximum, `top`, is far from 0, and rather short than fast.
+    XSOFTMAX_COLD void run_far(T* e, bool pads)
+    {
+        running_sum<B> total;
+        for (std::size_t i = 0; i < n; i += B::size) {
+            const std::size_t count = n - i < B::size ? n - i : B::size;
+            const B y = exponential<true>(load_part(x + i, count, B(-infinity<T>)), to, scale);
+            total.add(y);
+            if (pads)
+                store_whole(e + i, y);
+            else if (e != nullptr)
+                store_part(e + i, count, y);
+        }
+        sum = total.total();
+    }
+
+    /// Was a guess near enough to the maximum? Not where the sum is NaN.
+    XSOFTMAX_INLINE bool is_good(T guess) const
+    {
+        using constants = exp_constants<T>;
+        return top - guess <= scale.guess_limit && leading(sum) >= constants::least_sum && leading(sum) <= constants::most_sum;
+    }
+
+    /// What trees have lost in the block that holds the maximum.
+    XSOFTMAX_COLD wide<T> lost_beside_maximum() const
+    {
+        const B wanted(top);
+        for (std::size_t i = 0; n - i >= block_of<B>; i += block_of<B>) {
+            mask_of<B> found = load_whole<B>(x + i) == wanted;
+            for (std::size_t k = 1; k < block_size; ++k) found = found | (load_whole<B>(x + i + k * B::size) == wanted);
+            if (!any_true<B>(found)) continue;
+            B block[block_size];
+            for (std::size_t k = 0; k < block_size; ++k)
+                block[k] = exponential<true>(load_whole<B>(x + i + k * B::size), to, scale);
+            running_sum<B> rest;
+            rest.add(rest_of_tree(block));
+            return rest.total();
+        }
+        return wide_from<T>(0.0);
+    }
+
+    /// Σ e of all but one maximum, where a difference would have lost them.
+    XSOFTMAX_COLD wide<T> sum_of_others() const
+    {
+        running_sum<B> total;
+        double maxima = 0;
+        const B wanted(top), one(T(1)), zero(T(0));
+        for (std::size_t i = 0; i < n; i += B::size) {
+            const B v = load_part(x + i, n - i < B::size ? n - i : B::size, B(-infinity<T>));
+            const auto is_maximum = v == wanted;
+            total.add(where(is_maximum, zero, exponential<true>(v, to, scale)));
+            maxima += static_cast<double>(reduce(where(is_maximum, one, zero), added{}));
+        }
+        const double own = static_cast<double>(first_lane(exponential<true>(wanted, to, scale)));
+        return total.total() + wide_from<T>((maxima - 1) * own);
+    }
+};
+
+/// One maximum is taken from a row's sum, and log Σ exp((x − max x)/T) made of the rest, so that nothing cancels: where one logit is
+/// 25 above the others, the common form is off by 10^7 ULP.
+template <class B, class T>
+XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to, std::size_t at)
+{
+    using D = doubles_of<B>;
+    const auto stored = static_cast<double>(first_lane(exponential<true>(B(row.top), row.to, row.scale)));
+    const auto owns = unrounded_exponentials(B(row.top), row.to, row.scale);
+    wide<T> others = row.sum - wide_from<T>(stored);
+    // Where the maximum has nearly all of the mass, others are what additions lost, and must be summed again.
+    constexpr double least_share = sizeof(T) == 4 ? 0x1p-27 : 0x1p-49;
+    const double additions = 64 + static_cast<double>(row.n / B::size);
+    if (!(leading(others) >= stored * (additions * least_share))) [[unlikely]]
+        others = row.n == 1 ? wide_from<T>(0.0) : row.sum_of_others();
+    // Where it has more than a quarter, what trees lost of it is too much for them.
+    else if (stored * 4 > leading(row.sum) && row.n >= block_of<B>)
+        others = others + row.lost_beside_maximum();
+    if constexpr (sizeof(T) == 4) {
+        to.others.part[0][at] = others;
+        to.own.part[0][at] = first_lane(owns.low);
+        to.logarithm.part[0][at] = first_lane(log_one_plus(D(D(others) / owns.low)));
+    }
+    else {
+        const double_double own{first_lane(owns.high), first_lane(owns.low)}, log = log_one_plus(others / own);
+        to.others.part[0][at] = others.high;
+        to.others.part[1][at] = others.low;
+        to.own.part[0][at] = own.high;
+        to.own.part[1][at] = own.low;
+        to.logarithm.part[0][at] = log.high;
+        to.logarithm.part[1][at] = log.low;
+    }
+}
+
+/// Sums row `at` of `to`: n ≥ 1 elements at an ordinary temperature. Exponentials go to `e` unless that is null; they may go over
+/// the logits, which are then not there for a second sweep. Where it `pads`, whole vectors are written at the row's end. Without
+/// `Splits`, the maximum and what follows from it are not wanted.
+template <class Arch, bool Splits, class T>
+XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, double temperature, bool prefetches,
+                                   row_sums<T>& to, std::size_t at)
+{
+    using B = xsimd::batch<T, Arch>;
+    scale_for<B> room;
+    const auto& scale = scale_for<B>::make(temperature, room);
+    const auto finish = [&](const row_sweep<B>& sweep) {
+        const split<T> inverse = split_into<T>(widened(reciprocal(sweep.sum)));
+        to.inverse_high[at] = inverse.high;
+        to.inverse_low[at] = inverse.low;
+        to.maximum[at] = sweep.top;
+        if constexpr (Splits) split_off_maximum(sweep, to, at);
+    };
+    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale), {}, {}};
+    if (e != x) {
+        const bool is_short = n <= regime<B>::short_elements;
+        const T guess = is_short ? T(0) : row_maximum<Arch>(x, regime<B>::guess_elements);
+        if (is_short || is_near(guess, scale)) [[likely]] {
+            if (!is_short) sweep.to = reference<B>::to(B(guess), scale);
+            sweep.run(e, pads, prefetches);
+            if (sweep.is_good(guess)) [[likely]]
+                return finish(sweep);
+        }
+    }
+    const T top = row_maximum<Arch>(x, n);
+    sweep.top = top;
+    if (can_be_reference(top, scale)) {
+        sweep.to = reference<B>::to(B(top), scale);
+        if (is_near(top, scale))
+            sweep.run(e, pads, prefetches);
+        else
+            sweep.run_far(e, pads);
+        if (sweep.is_good(top)) return finish(sweep);
+    }
+    to.rare |= std::uint64_t{1} << at;
+}
+
+/// Softmax of a row of `Vectors` vectors, all but the last of them whole, near 0: from the first load to the last store in
+/// registers, without waiting for its maximum. By a sum and a writing sweep 8 floats take twice the time, 64 a third more. False, and nothing
+/// done, if the row is to be summed otherwise.
+template <std::size_t Vectors, class Arch, class T>
+XSOFTMAX_NEVER_INLINE bool softmax_in_registers(const T* x, std::size_t n, T* to, double temperature)
+{
+    using B = xsimd::batch<T, Arch>;
+    constexpr std::size_t whole = (Vectors - 1) * B::size;
+    scale_for<B> room;
+    const auto& scale = scale_for<B>::make(temperature, room);
+    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale), {}, {}};
+    running_sum<B> total;
+    B e[Vectors], most(-infinity<T>);
+    XSOFTMAX_UNROLL
+    for (std::size_t k = 0; k < Vectors; ++k) {
+        const B v = k + 1 < Vectors ? load_whole<B>(x + k * B::size) : load_part(x + whole, n - whole, B(-infinity<T>));
+        e[k] = exponential(v, sweep.to, scale);
+        most = maximum(most, v);
+        k == 0 ? total.begin(e[k]) : total.add(e[k]);
+    }
+    sweep.sum = total.total();
+    sweep.top = 0;
+    if (any_true<B>(most > B(scale.guess_limit)) || !sweep.is_good(T(0))) [[unlikely]]
+        return false;
+    const split<T> inverse = split_into<T>(widened(reciprocal(sweep.sum)));
+    const B high(inverse.high), low(inverse.low);
+    XSOFTMAX_UNROLL
+    for (std::size_t k = 0; k + 1 < Vectors; ++k) store_whole(to + k * B::size, compensated_product(e[k], high, low));
+    store_part(to + whole, n - whole, compensated_product(e[Vectors - 1], high, low));
+    return true;
+}
+
+/// The same of any row that may be done so.
+template <class Arch, class T>
+XSOFTMAX_INLINE bool softmax_short_row(const T* x, std::size_t n, T* to, double temperature)
+{
+    constexpr std::size_t vector = xsimd::batch<T, Arch>::size;
+    if (n <= vector) return softmax_in_registers<1, Arch>(x, n, to, temperature);
+    if (n <= 2 * vector) return softmax_in_registers<2, Arch>(x, n, to, temperature);
+    if (n > 3 * vector && n <= 4 * vector) return softmax_in_registers<4, Arch>(x, n, to, temperature);
+    return false;
+}
+
+}  // namespace XSOFTMAX_TARGET
+}  // namespace xsoftmax::kernels

@@ -1,0 +1,159 @@
+#pragma once
+
+/// From the sums of rows to results: one writing sweep for each kind of result.
+///
+/// A kind is a type with the numbers that it needs for a row, as pointers to as many as there are rows, and result(value, other):
+/// of an exponential or a logit, in its place in `other`, if it reads that. To add one, add a type here, and a line in
+/// entry_points.hpp.
+
+#include "row_sum.hpp"
+#include "sum_row.hpp"
+
+#include <cstdint>
+
+namespace xsoftmax::kernels {
+
+/// e·(high + low): probabilities of exponentials, and gradients that are in proportion to them.
+template <class T>
+struct scaled_exponentials {
+    static constexpr bool reads_other = false;
+    const T* high;
+    const T* low;
+};
+
+/// (x − maximum)/T − logarithm: log-probabilities of logits.
+template <class T>
+struct shifted_logits {
+    static constexpr bool reads_other = false;
+    const T* maximum;
+    const T* minus_logarithm;
+    T inverse_high, inverse_low;  ///< 1/T
+};
+
+/// e·(high + low) − t·(other_high + other_low): gradients of the cross-entropy with target probabilities t.
+template <class T>
+struct scaled_less_targets {
+    static constexpr bool reads_other = true;
+    const T* high;
+    const T* low;
+    T other_high, other_low;
+};
+
+inline namespace XSOFTMAX_TARGET {
+
+/// run(result), with what makes results: of one row, or of the rows in the lanes of a batch, whose numbers `load` takes from where
+/// the kind has them.
+template <class B, class Load, class Run>
+XSOFTMAX_INLINE void with_result(const scaled_exponentials<value_of<B>>& kind, const Load& load, const Run& run)
+{
+    run([high = load(kind.high), low = load(kind.low)](B e, B) XSOFTMAX_INLINE_LAMBDA {
+        return compensated_product(e, high, low);
+    });
+}
+
+template <class B, class Load, class Run>
+XSOFTMAX_INLINE void with_result(const shifted_logits<value_of<B>>& kind, const Load& load, const Run& run)
+{
+    using T = value_of<B>;
+    const B top = load(kind.maximum), minus_log = load(kind.minus_logarithm);
+    // Both terms have the same sign, so nothing cancels.
+    const auto distance = [top](B x) XSOFTMAX_INLINE_LAMBDA { return kept_together(B(x - top)); };
+    if (kind.inverse_high == T(1) && kind.inverse_low == T(0))
+        return run([=](B x, B) XSOFTMAX_INLINE_LAMBDA { return B(distance(x) + minus_log); });
+    run([=, high = B(kind.inverse_high), low = B(kind.inverse_low)](B x, B) XSOFTMAX_INLINE_LAMBDA {
+        const B d = distance(x), plain = d * high + minus_log;
+        // An infinite quotient stays what it is: the low part would make NaN of it.
+        return B(where(plain < B(-largest<T>), plain, multiply_add(d, high, multiply_add(d, low, minus_log))));
+    });
+}
+
+template <class B, class Load, class Run>
+XSOFTMAX_INLINE void with_result(const scaled_less_targets<value_of<B>>& kind, const Load& load, const Run& run)
+{
+    run([high = load(kind.high), low = load(kind.low), other_high = B(kind.other_high), other_low = B(kind.other_low)](
+            B e, B t) XSOFTMAX_INLINE_LAMBDA {
+        return B(compensated_product(e, high, low) - compensated_product(t, other_high, other_low));
+    });
+}
+
+/// Rows of n contiguous elements. `other` may be null where it is not read. With `padded`, whole vectors may be read at a row's
+/// end of `from`.
+template <class Arch, class Kind, class T>
+XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> from, bool padded, strided_rows<const T> other,
+                                      strided_rows<T> to, std::size_t first, std::size_t count, std::size_t n)
+{
+    using B = xsimd::batch<T, Arch>;
+    const std::size_t in_blocks = n - n % block_of<B>, whole = (n - 1) / B::size * B::size, end = n - whole;
+    const B zero(T(0));
+    const auto row = [&](std::size_t r, const auto& write) XSOFTMAX_INLINE_LAMBDA {
+        with_result<B>(kind, [r](const T* numbers) XSOFTMAX_INLINE_LAMBDA { return B(numbers[r]); }, write);
+    };
+    const auto write_end = [&](std::size_t r, const auto& result, bool pads) XSOFTMAX_INLINE_LAMBDA {
+        const T* const x = from(r) + whole;
+        B t = zero;
+        if constexpr (Kind::reads_other) t = load_part(other(r) + whole, end, zero);
+        store_part(to(r) + whole, end, result(pads ? load_whole<B>(x) : load_part(x, end, zero), t));
+    };
+    // Tiny rows are nothing but ends: a fifth of their time.
+    if (whole == 0 && padded) {
+        for (std::size_t r = first; r < first + count; ++r)
+            row(r, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA { write_end(r, result, true); });
+        return;
+    }
+    for (std::size_t r = first; r < first + count; ++r)
+        row(r, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+            const T* const x = from(r);
+            T* const y = to(r);
+            const auto at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+                B t = zero;
+                if constexpr (Kind::reads_other) t = load_whole<B>(other(r) + i);
+                return result(load_whole<B>(x + i), t);
+            };
+            std::size_t i = 0;
+            for (; i < in_blocks; i += block_of<B>) {
+                B block[block_size];
+                XSOFTMAX_UNROLL
+                for (std::size_t k = 0; k < block_size; ++k) block[k] = at(i + k * B::size);
+                XSOFTMAX_UNROLL
+                for (std::size_t k = 0; k < block_size; ++k) store_whole(y + i + k * B::size, block[k]);
+            }
+            for (; i < whole; i += B::size) store_whole(y + i, at(i));
+            if (i != n) write_end(r, result, padded);
+        });
+}
+
+/// The same past the caches, for rows of at least a line each whose results do not stay in one: their lines are not read first, and
+/// not kept. Whole vectors may be read at a row's end of `from`.
+template <class Arch, class Kind, class T>
+XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> from, strided_rows<T> to, std::size_t first,
+                                       std::size_t count, std::size_t n)
+{
+    using B = xsimd::batch<T, Arch>;
+    constexpr std::size_t line_bytes = 64, line = line_bytes / sizeof(T);
+    for (std::size_t r = first; r < first + count; ++r) {
+        const auto numbers = [r](const T* of_rows) XSOFTMAX_INLINE_LAMBDA { return B(of_rows[r]); };
+        with_result<B>(kind, numbers, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+            const T* const x = from(r);
+            T* const y = to(r);
+            const B zero(T(0));
+            const auto part = [&](std::size_t begin, std::size_t end) {
+                for (std::size_t i = begin; i < end; i += B::size) {
+                    const std::size_t left = end - i < B::size ? end - i : B::size;
+                    store_part(y + i, left, result(load_part(x + i, left, zero), zero));
+                }
+            };
+            std::size_t i = (0 - reinterpret_cast<std::uintptr_t>(y)) % line_bytes / sizeof(T);
+            part(0, i);
+            for (; n - i >= line; i += line) {
+                XSOFTMAX_UNROLL
+                for (std::size_t k = i; k < i + line; k += B::size)
+                    store_past_caches(y + k, B(result(load_whole<B>(x + k), zero)));
+            }
+            part(i, n);
+        });
+    }
+    end_of_stores_past_caches();
+}
+
+}  // namespace XSOFTMAX_TARGET
+}  // namespace xsoftmax::kernels

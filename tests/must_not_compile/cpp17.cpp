@@ -1,0 +1,3 @@
+// expect: xsoftmax needs C\+\+20
+// standard: 17
+#include <xsoftmax/xsoftmax.hpp>
