@@ -249,10 +249,7 @@ concept takes = requires(const In& in, const Out& out)
 
 static_assert(takes<xsoftmax::matrix_view<const float>, xsoftmax::matrix_view<float>>);
 static_assert(takes<minimal_mdspan<const float>, xsoftmax::tensor_view<float, 2>>);
-static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::matrix_view<const float>>);
-static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::matrix_view<double>>);
-static_assert(!takes<xsoftmax::matrix_view<int>, xsoftmax::matrix_view<int>>);
-static_assert(!takes<xsoftmax::matrix_view<float>, xsoftmax::tensor_view<float, 3>>);
+// What it must not take: must_not_compile/.
 
 using view = xsoftmax::tensor_view<float, 2>;
 

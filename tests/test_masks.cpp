@@ -85,7 +85,7 @@ void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1)
     CHECK(worst <= bound);
     CHECK(zeros);
     std::vector<T> in_place = b.logits;
-    xsoftmax::softmax(xsoftmax::masked(xsoftmax::tensor_view<const T, b.view(in_place)), 4>(in_place.data(), b.extents), mask, {.temperature = temperature});
+    xsoftmax::softmax(xsoftmax::masked(xsoftmax::tensor_view<const T, 4>(in_place.data(), b.extents), mask), b.view(in_place), {.temperature = temperature});
     CHECK(in_place == p);
     // What lies behind the mask makes no difference.
     batch<T> other = b;
@@ -510,7 +510,7 @@ TEST_CASE("masks at unusual temperatures and along other axes", "[masks]")
     xsoftmax::softmax(xsoftmax::masked(xsoftmax::matrix_view<const float>(x.data(), 8, 5), {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 8, 5)}), xsoftmax::matrix_view<float>(p.data(), 8, 5), {.axis = 0});
     const xsoftmax::tensor_view<const float, 2> turned(x.data(), {5, 8}, {1, 5});
     const xsoftmax::tensor_view<const unsigned char, 2> turned_keep(keep.data(), {5, 8}, {1, 5});
-    xsoftmax::softmax(xsoftmax::masked(turned, 2>(expected.data(), {5, 8}, {1, 5})), xsoftmax::tensor_view<float, {.keep = turned_keep});
+    xsoftmax::softmax(xsoftmax::masked(turned, {.keep = turned_keep}), xsoftmax::tensor_view<float, 2>(expected.data(), {5, 8}, {1, 5}));
     CHECK(p == expected);
 }
 
@@ -595,12 +595,15 @@ TEST_CASE("what masks refuse", "[masks]")
     };
     const std::vector<std::int64_t> five{1, 2, 3, 4, 0}, too_long{1, 5}, negative{-1, 2};
     const std::vector<std::uint64_t> enormous{std::uint64_t(-1), 2};
-    refused("keep has extent 5", {.keep = std::vector<unsigned char>(5, 1)});
+    const std::vector<unsigned char> five_bytes(5, 1);
+    const std::vector<float> three_floats(3, 0.0f);
+    const std::vector<int> none;
+    refused("keep has extent 5", {.keep = five_bytes});
     refused("keep has extent 2", {.keep = xsoftmax::matrix_view<const unsigned char>(bytes.data(), 2, 4)});
     refused("keep has 4 axes", {.keep = xsoftmax::tensor_view<const unsigned char, 4>(bytes.data(), {2, 2, 3, 4})});
-    refused("bias has extent 3", {.bias = std::vector<float>(3, 0.0f)});
+    refused("bias has extent 3", {.bias = three_floats});
     refused("lengths has 5 elements", {.lengths = std::span<const std::int64_t>(five)});
-    refused("lengths has 0 elements", {.lengths = std::vector<int>()});
+    refused("lengths has 0 elements", {.lengths = none});
     refused("lengths[1] is 5", {.lengths = std::span<const std::int64_t>(too_long)});
     refused("lengths[0] is -1", {.lengths = std::span<const std::int64_t>(negative)});
     refused("lengths[0] is 18446744073709551615", {.lengths = std::span<const std::uint64_t>(enormous)});

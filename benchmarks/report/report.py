@@ -31,7 +31,7 @@ def _machine(report):
 
 
 def _sweeps(report):
-    """Plots of the sweeps of version 0.1 by name, of files that have them: they are not drawn any more."""
+    """Links to the plots of single sweeps, for files that have such. The plots are not drawn any more."""
     if report.kernels is None or not any(is_sweep(contender) for contender in report.kernels.contenders.values()):
         return "Not in the present files."
     return ("![Kernels by sweep](benchmarks/results/kernels-by-sweep.svg)\n\n"

@@ -288,6 +288,7 @@ void for_each_chunk(const row_layout<Operands>& layout, const pointers<T, Operan
             }
         },
         share);
+    if (part.is_out_of_cache) kernels::end_of_stores_past_caches();
 }
 
 }  // namespace XSOFTMAX_TARGET

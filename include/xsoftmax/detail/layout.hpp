@@ -95,9 +95,9 @@ struct row_layout {
                 move(at, first_row, outer[k], run % outer[k].extent);
                 run /= outer[k].extent;
             }
-            const std::size_t blocks_here = std::min(of_run - block % of_run, last - block);
+            const std::size_t blocks_here = (std::min)(of_run - block % of_run, last - block);
             const std::size_t begin = block % of_run * block_rows();
-            const std::size_t end = std::min((block % of_run + blocks_here) * block_rows(), innermost().extent);
+            const std::size_t end = (std::min)((block % of_run + blocks_here) * block_rows(), innermost().extent);
             move(at, first_row, innermost(), begin);
             visit(first_row, at, end - begin);
             block += blocks_here;

@@ -46,7 +46,7 @@ void check_loss_options(const char* function, const cross_entropy_options<T>& op
 /// May a factor of exponentials be this number? Others, and those of whose products T has no digits, are for rare_row.hpp.
 [[nodiscard]] inline bool is_ordinary_factor(double x)
 {
-    return x == 0 || !(x == x) || (x >= 0x1p-40 && x <= 0x1p40) || (x <= -0x1p-40 && x >= -0x1p40);
+    return x == 0 || !(x == x) || (x >= 0x1p-30 && x <= 0x1p40) || (x <= -0x1p-30 && x >= -0x1p40);
 }
 
 /// A finite sum of products, or the infinite or undefined number that it is: low parts of those are NaN.
@@ -127,10 +127,22 @@ struct row_loss {
     {
         const W weight = kernels::wide_from<T>(w);
         if (static_cast<double>(logit) != top)
-            return static_cast<T>(static_cast<double>(written) - number_of(scale(weight)));
+            return written - static_cast<T>(number_of(scale(weight)));
         W result = -(scale(weight) * (others * inverse));
         if (terms.z_loss != 0) result = result + scale(z_share()) * (kernels::wide_from<T>(1.0) - others * inverse);
         return static_cast<T>(number_of(result));
+    }
+
+    /// Has the maximum more than half of the mass?
+    [[nodiscard]] bool is_dominated() const { return kernels::leading(others * inverse) < 0.5; }
+
+    /// The gradient there, given Σ t elsewhere and t: (Σ t)·p − t = (Σ t elsewhere)·p − t·(1 − p), of which nothing is lost.
+    [[nodiscard]] T at_dominant(W elsewhere, W at_top) const
+    {
+        const W complement = others * inverse, p = kernels::wide_from<T>(1.0) - complement;
+        W result = elsewhere * p - at_top * complement;
+        if (terms.z_loss != 0) result = result + z_share() * p;
+        return static_cast<T>(number_of(scale(result)));
     }
 };
 
@@ -184,12 +196,16 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
     const std::size_t n = part.length;
     kernels::target_sums<T> sums[most] = {};
     std::size_t only[most] = {};
+    std::size_t top_at[most] = {};
     T only_logit[most] = {};
     std::uint64_t rare = 0;
     const auto look = [&](std::size_t r, T top) {
-        const T* const t = part.targets.at(r);
+        const T *const t = part.targets.at(r), *const x = part.logits.at(r);
+        top_at[r] = gradients ? static_cast<std::size_t>(std::find(x, x + n, top) - x) : n;
         sums[r] = call<kernels::sum_targets_entry<T>>(part.logits.at(r), t, n, top);
-        if (!is_ordinary_factor(sums[r].total[0]) || !(sums[r].distance[0] - sums[r].distance[0] == 0)) rare |= std::uint64_t{1} << r;
+        const double total = sums[r].elsewhere[0] + sums[r].at_top;
+        if (!is_ordinary_factor(total) || !is_ordinary_factor(total * terms.gradient_scale.high / terms.temperature) ||
+            !(sums[r].distance[0] - sums[r].distance[0] == 0)) rare |= std::uint64_t{1} << r;
     };
     for (std::size_t r = 0; r < part.count; ++r) {
         only[r] = call<kernels::only_nonzero_entry<T>>(part.targets.at(r), n);
@@ -219,7 +235,8 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
             continue;
         }
         const row_loss<T> row(part, r, terms);
-        const auto total = kernels::wide_from<T>(double_double{sums[r].total[0], sums[r].total[1]});
+        const auto elsewhere = kernels::wide_from<T>(double_double{sums[r].elsewhere[0], sums[r].elsewhere[1]});
+        const auto total = elsewhere + kernels::wide_from<T>(sums[r].at_top);
         const auto distance = kernels::wide_from<T>(double_double{sums[r].distance[0], sums[r].distance[1]});
         // A single target is what a class of that weight is, bit for bit.
         if (only[r] != n)
@@ -235,10 +252,17 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         terms.gradient_scale / double_double{terms.temperature, 0});
     part.write(kernels::scaled_less_targets<T>{high, low, of_targets.high, of_targets.low});
     for (std::size_t r = 0; r < part.count; ++r) {
-        if (part.is_rare(r) || only[r] == n) continue;
-        T& at = part.output.at(r)[only[r]];
-        const double w = static_cast<double>(part.targets.at(r)[only[r]]);
-        if (only_logit[r] == part.sums.maximum[r]) at = row_loss<T>(part, r, terms).at_target(w, only_logit[r], at);
+        if (part.is_rare(r)) continue;
+        const row_loss<T> row(part, r, terms);
+        T* const gradient = part.output.at(r);
+        if (only[r] != n) {
+            if (only_logit[r] == part.sums.maximum[r])
+                gradient[only[r]] = row.at_target(static_cast<double>(part.targets.at(r)[only[r]]), only_logit[r], T(0));
+        }
+        else if (top_at[r] != n && row.is_dominated()) {
+            const auto elsewhere = kernels::wide_from<T>(double_double{sums[r].elsewhere[0], sums[r].elsewhere[1]});
+            gradient[top_at[r]] = row.at_dominant(elsewhere, kernels::wide_from<T>(sums[r].at_top));
+        }
     }
 }
 
@@ -366,7 +390,10 @@ template <class T>
     bool ordinary = kernels::is_ordinary<T>(options.temperature) && is_ordinary_factor(options.z_loss) &&
                     is_ordinary_factor(terms.gradient_scale.high) && is_ordinary_factor(options.label_smoothing) &&
                     is_ordinary_factor(1 - options.label_smoothing);
-    for (const T w : options.class_weights) ordinary = ordinary && is_ordinary_factor(static_cast<double>(w));
+    const double factor = terms.gradient_scale.high / options.temperature;
+    ordinary = ordinary && is_ordinary_factor(factor);
+    for (const T w : options.class_weights)
+        ordinary = ordinary && is_ordinary_factor(static_cast<double>(w)) && is_ordinary_factor(static_cast<double>(w) * factor);
     return ordinary;
 }
 

@@ -111,9 +111,9 @@ public:
                 [&](const auto& lengths) { kept = static_cast<std::size_t>(lengths[r / lengths_per_row_]); });
         if (given_.causal) {
             // Beyond the row's length no offset makes a difference, but a sum of it might overflow.
-            const std::ptrdiff_t offset = std::min(*given_.causal, static_cast<std::ptrdiff_t>(length_));
+            const std::ptrdiff_t offset = (std::min)(*given_.causal, static_cast<std::ptrdiff_t>(length_));
             const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(r % queries_) + offset;
-            kept = std::min(kept, last < 0 ? std::size_t{0} : static_cast<std::size_t>(last) + 1);
+            kept = (std::min)(kept, last < 0 ? std::size_t{0} : static_cast<std::size_t>(last) + 1);
         }
         return kept;
     }

@@ -179,10 +179,10 @@ template <class X>
 }
 
 /// Integers that count classes; bool and characters do not.
-template <class I>
+template <class Index>
 concept class_index =
-    std::integral<I> && !std::same_as<I, bool> && !std::same_as<I, char> && !std::same_as<I, wchar_t> &&
-    !std::same_as<I, char8_t> && !std::same_as<I, char16_t> && !std::same_as<I, char32_t>;
+    std::integral<Index> && !std::same_as<Index, bool> && !std::same_as<Index, char> && !std::same_as<Index, wchar_t> &&
+    !std::same_as<Index, char8_t> && !std::same_as<Index, char16_t> && !std::same_as<Index, char32_t>;
 
 /// Targets: a class index (of a row), a range of them (a class for each row), or probabilities as the logits are.
 template <class X>

@@ -126,8 +126,8 @@ struct log_softmax_pass {
                 const D all = elsewhere + u, lacking = rounded(D(series * -y));
                 // Exponentials are multiplied by Σ u as they are stored, so that small ones keep their digits; or where a small
                 // Σ u would lose its own to that, as probabilities.
-                constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257, small = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
-                unit = where(D(magnitude(all)) < D(small), D(1 / stored), D(1.0));
+                constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257, least_sum = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
+                unit = where(D(magnitude(all)) < D(least_sum), D(1 / stored), D(1.0));
                 total = all * D(-1 / stored) / unit;
                 return D(rounded_multiply_add(lacking, all, D(-elsewhere)) / D(t.divisor));
             };
@@ -154,12 +154,12 @@ struct log_softmax_pass {
         const auto to_one = reference<B>::to_one(scale);
         const B total = load(&rows::total), unit = load(&rows::unit), least = load(&rows::least),
                 at_dominant = load(&rows::at_dominant);
-        const auto plain = [=, &scale](B y, B u) XSOFTMAX_INLINE_LAMBDA {
+        const auto plain = [=](B y, B u) XSOFTMAX_INLINE_LAMBDA {
             return multiply_add(B(exponential(y, to_one, scale) * unit), total, u);
         };
         if (t.divisor == 1)
             return run([=](B y, B u) XSOFTMAX_INLINE_LAMBDA { return where(y > least, at_dominant, plain(y, u)); });
-        run([=, lift = B(t.lift), lifted_total = B(total * B(t.lift)), high = B(t.high), low = B(t.low), &scale](
+        run([=, lift = B(t.lift), lifted_total = B(total * B(t.lift)), high = B(t.high), low = B(t.low)](
                 B y, B u) XSOFTMAX_INLINE_LAMBDA {
             const B lifted = multiply_add(B(exponential(y, to_one, scale) * unit), lifted_total, B(u * lift));
             return where(y > least, at_dominant, compensated_product(lifted, high, low));
@@ -204,7 +204,8 @@ XSOFTMAX_INLINE std::uint64_t backward_group(const backward_rows<value_of<B>>& a
     using T = value_of<B>;
     using D = doubles_of<B>;
     alignas(B) T above[B::size] = {}, upstream_above[B::size] = {}, count[B::size] = {}, reference[B::size] = {};
-    alignas(B) double sums[B::size] = {};
+    alignas(B) double sums[B::size];
+    for (double& sum : sums) sum = 1;  // not so small that it has lost digits
     for (std::size_t r = 0; r < rows; ++r) {
         backward_row_sweep<Pass, B> row;
         row.run(at.forward(first + r), at.upstream(first + r), n, B(T(0)));
@@ -311,6 +312,12 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T
             }
             found = {{total.first, total.second}, above, upstream_above, count};
             if constexpr (sizeof(T) == 8) found.sum.low = total.first + total.second;
+            if (lanes.count == B::size) return;
+            alignas(B) double sums[2 * B::size];
+            found.sum.low.store_aligned(sums);
+            found.sum.high.store_aligned(sums + doubles_of<B>::size);
+            for (std::size_t k = lanes.count; k < B::size; ++k) sums[k] = 1;
+            found.sum = {doubles_of<B>::load_aligned(sums), doubles_of<B>::load_aligned(sums + doubles_of<B>::size)};
         };
         sum(zero);
         B c = zero;

@@ -2,6 +2,7 @@
 
 /// What compilers spell differently: forced inlining, unrolling, cold paths, format checks.
 
+#include "../version.hpp"
 #include "target.hpp"
 
 /// For functions of types outside of XSOFTMAX_TARGET (views, options, plain data): left out of line, the linker would keep one

@@ -22,7 +22,7 @@ struct scaled {
     XSOFTMAX_COLD explicit scaled(double_double x, long exponent = 0) : m(x), e(exponent)
     {
         int shift = 0;
-        if (!(x.high - x.high == 0)) {
+        if (!is_finite()) {
             m = {x.high, 0};
             return;
         }
@@ -37,7 +37,7 @@ struct scaled {
     }
     explicit scaled(double x) : scaled(double_double{x, 0}) {}
 
-    [[nodiscard]] bool is_finite() const { return m.high - m.high == 0; }
+    [[nodiscard]] bool is_finite() const { return m.high <= largest<double> && m.high >= -largest<double>; }
 
     /// Rounded once, also to a denormal number.
     template <class T>
@@ -55,7 +55,7 @@ XSOFTMAX_COLD inline scaled operator*(const scaled& a, const scaled& b)
 }
 XSOFTMAX_COLD inline scaled operator/(const scaled& a, const scaled& b)
 {
-    if (!a.is_finite() || !b.is_finite() || b.m.high == 0) return scaled(a.m.high / b.m.high);
+    if (!a.is_finite() || !b.is_finite()) return scaled(a.m.high / b.m.high);
     return scaled(a.m / b.m, a.e - b.e);
 }
 XSOFTMAX_COLD inline scaled operator-(const scaled& a)
@@ -117,7 +117,7 @@ public:
     }
 
     /// Is there a finite maximum, and no NaN?
-    [[nodiscard]] bool is_defined() const { return top_ - top_ == 0; }
+    [[nodiscard]] bool is_defined() const { return top_ <= largest<double> && top_ >= -largest<double>; }
     /// NaN if any element is.
     [[nodiscard]] double maximum() const { return top_; }
 

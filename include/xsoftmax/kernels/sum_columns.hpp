@@ -19,9 +19,6 @@ struct columns {
 
 inline namespace XSOFTMAX_TARGET {
 
-/// How many elements of each row a guess at its maximum is made from.
-inline constexpr std::size_t column_guess_elements = 16;
-
 /// Loads and stores of rows side by side that are one vector, or a part of one.
 template <class B>
 struct column_lanes {
@@ -38,7 +35,7 @@ struct column_lanes {
 };
 
 /// `Vectors` vectors of rows; only a single one may be a part. False, and nothing written but exponentials, if the rows are to be
-/// summed one at a time.
+/// summed one at a time. Each is relative to its maximum.
 template <std::size_t Vectors, bool Splits, class B>
 XSOFTMAX_INLINE bool sum_panel(columns<const value_of<B>> x, std::size_t n, column_lanes<B> lanes, columns<value_of<B>> e,
                                const scale_for<B>& scale, row_sums<value_of<B>>& to, std::size_t at)
@@ -47,69 +44,50 @@ XSOFTMAX_INLINE bool sum_panel(columns<const value_of<B>> x, std::size_t n, colu
     const auto load = [&](std::size_t i, std::size_t k) XSOFTMAX_INLINE_LAMBDA {
         return Vectors == 1 ? lanes.load(x(i)) : load_whole<B>(x(i) + k * B::size);
     };
-    // Exponentials over the logits leave none for a second sweep.
-    bool is_exact = e.first == x.first || n <= column_guess_elements;
-    for (;; is_exact = true) {
-        B guess[Vectors];
-        for (std::size_t k = 0; k < Vectors; ++k) guess[k] = load(0, k);
-        for (std::size_t i = 1; i < (is_exact ? n : column_guess_elements); ++i)
-            for (std::size_t k = 0; k < Vectors; ++k) guess[k] = maximum(guess[k], load(i, k));
-        reference<B> of_rows[Vectors];
-        running_sum<B> sums[Vectors];
-        B tops[Vectors];
-        bool are_near = true;
-        for (std::size_t k = 0; k < Vectors; ++k) {
-            constexpr T near_steps = exp_constants<T>::near_octaves * static_cast<T>(exp2_steps<B>);
-            are_near = are_near && all_true<B>(magnitude(B(guess[k] * B(scale.log2_e_over.high))) <= B(near_steps));
-            of_rows[k] = reference<B>::to(guess[k], scale);
-            tops[k] = guess[k];
-        }
-        if (are_near) {
-            for (std::size_t i = 0; i < n; ++i) {
-                XSOFTMAX_UNROLL
-                for (std::size_t k = 0; k < Vectors; ++k) {
-                    const B v = load(i, k), y = exponential(v, of_rows[k], scale);
-                    tops[k] = maximum(tops[k], v);
-                    sums[k].add(y);
-                    if (e.first != nullptr) Vectors == 1 ? lanes.store(e(i), y) : store_whole(e(i) + k * B::size, y);
-                }
-            }
-            bool are_good = true;
-            for (std::size_t k = 0; k < Vectors; ++k) {
-                const bool is_guess_low = any_true<B>(tops[k] - guess[k] > B(scale.guess_limit));
-                if (!is_guess_low && lane_sums<B>{of_rows[k], tops[k], {sums[k].first, sums[k].second}}.is_good()) continue;
-                are_good = false;
-                if (!is_exact) break;
-                // Only a NaN makes a sum so, relative to the maximum.
-                alignas(B) double lanes_of_sum[2][B::size];
-                sums[k].first.store_aligned(lanes_of_sum[0]);
-                sums[k].second.store_aligned(sizeof(T) == 4 ? lanes_of_sum[0] + doubles_of<B>::size : lanes_of_sum[1]);
-                for (std::size_t r = 0; r < B::size; ++r)
-                    if (!(lanes_of_sum[0][r] <= exp_constants<T>::most_sum)) to.rare |= std::uint64_t{1} << (at + k * B::size + r);
-            }
-            if (are_good || is_exact) {
-                for (std::size_t k = 0; k < Vectors; ++k) {
-                    const auto recount = [&] {
-                        running_sum<B> others;
-                        B maxima(T(0));
-                        const B stored = exponential(tops[k], of_rows[k], scale), one(T(1)), zero(T(0));
-                        for (std::size_t i = 0; i < n; ++i) {
-                            const B v = load(i, k);
-                            const auto is_maximum = v == tops[k];
-                            others.add(where(is_maximum, zero, exponential(v, of_rows[k], scale)));
-                            maxima = maxima + where(is_maximum, one, zero);
-                        }
-                        others.add(B(maxima - one) * stored);
-                        return two_halves<doubles_of<B>>{others.first, others.second};
-                    };
-                    lane_sums<B>{of_rows[k], tops[k], {sums[k].first, sums[k].second}}.template finish<Splits>(
-                        to, at + k * B::size, scale, recount);
-                }
-                return true;
-            }
-        }
-        if (is_exact) return false;
+    B tops[Vectors];
+    for (std::size_t k = 0; k < Vectors; ++k) tops[k] = load(0, k);
+    for (std::size_t i = 1; i < n; ++i)
+        for (std::size_t k = 0; k < Vectors; ++k) tops[k] = maximum(tops[k], load(i, k));
+    reference<B> of_rows[Vectors];
+    running_sum<B> sums[Vectors];
+    for (std::size_t k = 0; k < Vectors; ++k) {
+        if (!all_true<B>(magnitude(tops[k]) <= B(exp_constants<T>::near_octaves * scale.octave))) return false;
+        of_rows[k] = reference<B>::to(tops[k], scale);
     }
+    for (std::size_t i = 0; i < n; ++i) {
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < Vectors; ++k) {
+            const B y = exponential(load(i, k), of_rows[k], scale);
+            sums[k].add(y);
+            if (e.first != nullptr) Vectors == 1 ? lanes.store(e(i), y) : store_whole(e(i) + k * B::size, y);
+        }
+    }
+    for (std::size_t k = 0; k < Vectors; ++k) {
+        const lane_sums<B> found{of_rows[k], tops[k], {sums[k].first, sums[k].second}};
+        if (!found.is_good()) [[unlikely]] {
+            // Only a NaN makes a sum so, relative to the maximum.
+            alignas(B) double sum[2][B::size];
+            sums[k].first.store_aligned(sum[0]);
+            sums[k].second.store_aligned(sizeof(T) == 4 ? sum[0] + doubles_of<B>::size : sum[1]);
+            for (std::size_t r = 0; r < B::size; ++r)
+                if (!(sum[0][r] <= exp_constants<T>::most_sum)) to.rare |= std::uint64_t{1} << (at + k * B::size + r);
+        }
+        const auto recount = [&] {
+            running_sum<B> others;
+            B maxima(T(0));
+            const B stored = exponential(tops[k], of_rows[k], scale), one(T(1)), zero(T(0));
+            for (std::size_t i = 0; i < n; ++i) {
+                const B v = load(i, k);
+                const auto is_maximum = v == tops[k];
+                others.add(where(is_maximum, zero, exponential(v, of_rows[k], scale)));
+                maxima = maxima + where(is_maximum, one, zero);
+            }
+            others.add(B(maxima - one) * stored);
+            return two_halves<doubles_of<B>>{others.first, others.second};
+        };
+        found.template finish<Splits>(to, at + k * B::size, scale, recount);
+    }
+    return true;
 }
 
 /// Up to rows_at_once neighbouring rows of n ≥ 1 elements at an ordinary temperature. Exponentials go to `e` if it is not null,

@@ -124,51 +124,71 @@ struct row_sweep {
     std::size_t n;
     const scale_for<B>& scale;
     reference<B> to;
-    wide<T> sum;
-    T top;
+    wide<T> sum = {};
+    T top = 0;
+    bool in_trees = true;       ///< are whole blocks added as trees?
+    const T* stored = nullptr;  ///< where the exponentials are, unless they are nowhere
 
-    /// Exponentials go to `e` unless it is null, with a whole vector at the row's end where it `pads`.
-    XSOFTMAX_INLINE void run(T* e, bool pads, bool prefetches)
+    /// False as soon as an element is too far above a guess: its exponential would overflow. Exponentials go to `e` unless it is
+    /// null, with a whole vector at the row's end where it `pads`; such rows are added vector by vector, as in a group.
+    XSOFTMAX_INLINE bool run(T guess, T* e, bool pads, bool prefetches)
     {
         running_sum<B> total;
-        B tops[2] = {B(-infinity<T>), B(-infinity<T>)};
+        in_trees = !pads;
+        const B most(guess + scale.guess_limit);
+        B seen(-infinity<T>);
         std::size_t i = 0;
-        for (; n - i >= block_of<B>; i += block_of<B>) {
+        for (; in_trees && n - i >= block_of<B>; i += block_of<B>) {
             if (prefetches) {
                 constexpr std::size_t line = 64 / sizeof(T), ahead = prefetch_bytes / sizeof(T);
                 XSOFTMAX_UNROLL
                 for (std::size_t k = 0; k < block_of<B>; k += line) prefetch(x + i + ahead + k);
             }
+            B largest_of[2] = {load_whole<B>(x + i), load_whole<B>(x + i + B::size)};
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 2; k < block_size; ++k)
+                largest_of[k % 2] = maximum(largest_of[k % 2], load_whole<B>(x + i + k * B::size));
+            const B of_block = maximum(largest_of[0], largest_of[1]);
+            if (any_true<B>(of_block > most)) [[unlikely]]
+                return false;
+            seen = maximum(seen, of_block);
             const auto at = [&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
-                const B v = load_whole<B>(x + i + k * B::size), y = exponential(v, to, scale);
-                tops[k % 2] = maximum(tops[k % 2], v);
+                const B y = exponential(load_whole<B>(x + i + k * B::size), to, scale);
                 if (e != nullptr) store_whole(e + i + k * B::size, y);
                 return y;
             };
             total.add(tree_sum<B>(at));
         }
         for (; n - i >= B::size; i += B::size) {
-            const B v = load_whole<B>(x + i), y = exponential(v, to, scale);
-            tops[0] = maximum(tops[0], v);
+            const B v = load_whole<B>(x + i);
+            if (any_true<B>(v > most)) [[unlikely]]
+                return false;
+            const B y = exponential(v, to, scale);
+            seen = maximum(seen, v);
             total.add(y);
             if (e != nullptr) store_whole(e + i, y);
         }
         if (i != n) {
-            const B v = load_part(x + i, n - i, B(-infinity<T>)), y = exponential(v, to, scale);
-            tops[1] = maximum(tops[1], v);
+            const B v = load_part(x + i, n - i, B(-infinity<T>));
+            if (any_true<B>(v > most)) [[unlikely]]
+                return false;
+            const B y = exponential(v, to, scale);
+            seen = maximum(seen, v);
             total.add(y);
             if (pads)
                 store_whole(e + i, y);
             else if (e != nullptr)
                 store_part(e + i, n - i, y);
         }
-        top = largest_lane(maximum(tops[0], tops[1]));
+        top = largest_lane(seen);
         sum = total.total();
+        return true;
     }
 
     /// The same of a row whose maximum, `top`, is far from 0, and rather short than fast.
     XSOFTMAX_COLD void run_far(T* e, bool pads)
     {
+        in_trees = false;
         running_sum<B> total;
         for (std::size_t i = 0; i < n; i += B::size) {
             const std::size_t count = n - i < B::size ? n - i : B::size;
@@ -182,24 +202,31 @@ struct row_sweep {
         sum = total.total();
     }
 
-    /// Was a guess near enough to the maximum? Not where the sum is NaN.
-    XSOFTMAX_INLINE bool is_good(T guess) const
+    /// Was a guess near enough to the maximum from above, too? Not where the sum is NaN.
+    XSOFTMAX_INLINE bool is_good() const
     {
         using constants = exp_constants<T>;
-        return top - guess <= scale.guess_limit && leading(sum) >= constants::least_sum && leading(sum) <= constants::most_sum;
+        return leading(sum) >= constants::least_sum && leading(sum) <= constants::most_sum;
     }
 
-    /// What trees have lost in the block that holds the maximum.
-    XSOFTMAX_COLD wide<T> lost_beside_maximum() const
+    /// The exponentials again: as they were stored, since that may have been over the logits, or computed.
+    XSOFTMAX_INLINE B exponentials_at(std::size_t i, std::size_t count) const
     {
-        const B wanted(top);
+        if (stored != nullptr) return load_part(stored + i, count, B(T(0)));
+        return exponential<true>(load_part(x + i, count, B(-infinity<T>)), to, scale);
+    }
+
+    /// What trees have lost in the first block that holds the maximum, whose exponential is `own`.
+    XSOFTMAX_COLD wide<T> lost_beside_maximum(T own) const
+    {
         for (std::size_t i = 0; n - i >= block_of<B>; i += block_of<B>) {
-            mask_of<B> found = load_whole<B>(x + i) == wanted;
-            for (std::size_t k = 1; k < block_size; ++k) found = found | (load_whole<B>(x + i + k * B::size) == wanted);
-            if (!any_true<B>(found)) continue;
             B block[block_size];
-            for (std::size_t k = 0; k < block_size; ++k)
-                block[k] = exponential<true>(load_whole<B>(x + i + k * B::size), to, scale);
+            bool found = false;
+            for (std::size_t k = 0; k < block_size; ++k) {
+                block[k] = exponentials_at(i + k * B::size, B::size);
+                found = found || any_true<B>(block[k] == B(own));
+            }
+            if (!found) continue;
             running_sum<B> rest;
             rest.add(rest_of_tree(block));
             return rest.total();
@@ -208,21 +235,24 @@ struct row_sweep {
     }
 
     /// Σ e of all but one maximum, where a difference would have lost them.
-    XSOFTMAX_COLD wide<T> sum_of_others() const
+    XSOFTMAX_COLD wide<T> sum_of_others(T own) const
     {
         running_sum<B> total;
         double maxima = 0;
-        const B wanted(top), one(T(1)), zero(T(0));
+        const B one(T(1)), zero(T(0));
         for (std::size_t i = 0; i < n; i += B::size) {
-            const B v = load_part(x + i, n - i < B::size ? n - i : B::size, B(-infinity<T>));
-            const auto is_maximum = v == wanted;
-            total.add(where(is_maximum, zero, exponential<true>(v, to, scale)));
+            const B y = exponentials_at(i, n - i < B::size ? n - i : B::size);
+            const auto is_maximum = y == B(own);
+            total.add(where(is_maximum, zero, y));
             maxima += static_cast<double>(reduce(where(is_maximum, one, zero), added{}));
         }
-        const double own = static_cast<double>(first_lane(exponential<true>(wanted, to, scale)));
-        return total.total() + wide_from<T>((maxima - 1) * own);
+        return total.total() + wide_from<T>((maxima - 1) * static_cast<double>(own));
     }
 };
+
+/// Others with less of the maximum's exponential are summed again: what sums of short rows are good to.
+template <class T>
+inline constexpr double least_share_of_others = sizeof(T) == 4 ? 0x1p-26 : 0x1p-28;
 
 /// One maximum is taken from a row's sum, and log Σ exp((x − max x)/T) made of the rest, so that nothing cancels: where one logit is
 /// 25 above the others, the common form is off by 10^7 ULP.
@@ -230,17 +260,19 @@ template <class B, class T>
 XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to, std::size_t at)
 {
     using D = doubles_of<B>;
-    const auto stored = static_cast<double>(first_lane(exponential<true>(B(row.top), row.to, row.scale)));
+    const T own_stored = first_lane(exponential<true>(B(row.top), row.to, row.scale));
+    const auto stored = static_cast<double>(own_stored);
     const auto owns = unrounded_exponentials(B(row.top), row.to, row.scale);
     wide<T> others = row.sum - wide_from<T>(stored);
     // Where the maximum has nearly all of the mass, others are what additions lost, and must be summed again.
-    constexpr double least_share = sizeof(T) == 4 ? 0x1p-27 : 0x1p-49;
-    const double additions = 64 + static_cast<double>(row.n / B::size);
-    if (!(leading(others) >= stored * (additions * least_share))) [[unlikely]]
-        others = row.n == 1 ? wide_from<T>(0.0) : row.sum_of_others();
+    constexpr double of_addition = sizeof(T) == 4 ? 0x1p-27 : 0x1p-49;
+    const double least_share =
+        row.in_trees ? of_addition * (64 + static_cast<double>(row.n / B::size)) : least_share_of_others<T>;
+    if (!(leading(others) >= stored * least_share)) [[unlikely]]
+        others = row.n == 1 ? wide_from<T>(0.0) : row.sum_of_others(own_stored);
     // Where it has more than a quarter, what trees lost of it is too much for them.
-    else if (stored * 4 > leading(row.sum) && row.n >= block_of<B>)
-        others = others + row.lost_beside_maximum();
+    else if (stored * 4 > leading(row.sum) && row.in_trees)
+        others = others + row.lost_beside_maximum(own_stored);
     if constexpr (sizeof(T) == 4) {
         to.others.part[0][at] = others;
         to.own.part[0][at] = first_lane(owns.low);
@@ -274,14 +306,14 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
         to.maximum[at] = sweep.top;
         if constexpr (Splits) split_off_maximum(sweep, to, at);
     };
-    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale), {}, {}};
+    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale)};
+    sweep.stored = e;
     if (e != x) {
         const bool is_short = n <= regime<B>::short_elements;
         const T guess = is_short ? T(0) : row_maximum<Arch>(x, regime<B>::guess_elements);
         if (is_short || is_near(guess, scale)) [[likely]] {
             if (!is_short) sweep.to = reference<B>::to(B(guess), scale);
-            sweep.run(e, pads, prefetches);
-            if (sweep.is_good(guess)) [[likely]]
+            if (sweep.run(guess, e, pads, prefetches) && sweep.is_good()) [[likely]]
                 return finish(sweep);
         }
     }
@@ -290,10 +322,10 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
     if (can_be_reference(top, scale)) {
         sweep.to = reference<B>::to(B(top), scale);
         if (is_near(top, scale))
-            sweep.run(e, pads, prefetches);
+            sweep.run(top, e, pads, prefetches);
         else
             sweep.run_far(e, pads);
-        if (sweep.is_good(top)) return finish(sweep);
+        if (sweep.is_good()) return finish(sweep);
     }
     to.rare |= std::uint64_t{1} << at;
 }
@@ -308,19 +340,23 @@ XSOFTMAX_NEVER_INLINE bool softmax_in_registers(const T* x, std::size_t n, T* to
     constexpr std::size_t whole = (Vectors - 1) * B::size;
     scale_for<B> room;
     const auto& scale = scale_for<B>::make(temperature, room);
-    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale), {}, {}};
+    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale)};
     running_sum<B> total;
-    B e[Vectors], most(-infinity<T>);
+    B v[Vectors], e[Vectors], most = v[Vectors - 1] = load_part(x + whole, n - whole, B(-infinity<T>));
+    XSOFTMAX_UNROLL
+    for (std::size_t k = 0; k + 1 < Vectors; ++k) {
+        v[k] = load_whole<B>(x + k * B::size);
+        most = maximum(most, v[k]);
+    }
+    if (any_true<B>(most > B(scale.guess_limit))) [[unlikely]]
+        return false;
     XSOFTMAX_UNROLL
     for (std::size_t k = 0; k < Vectors; ++k) {
-        const B v = k + 1 < Vectors ? load_whole<B>(x + k * B::size) : load_part(x + whole, n - whole, B(-infinity<T>));
-        e[k] = exponential(v, sweep.to, scale);
-        most = maximum(most, v);
+        e[k] = exponential(v[k], sweep.to, scale);
         k == 0 ? total.begin(e[k]) : total.add(e[k]);
     }
     sweep.sum = total.total();
-    sweep.top = 0;
-    if (any_true<B>(most > B(scale.guess_limit)) || !sweep.is_good(T(0))) [[unlikely]]
+    if (!sweep.is_good()) [[unlikely]]
         return false;
     const split<T> inverse = split_into<T>(widened(reciprocal(sweep.sum)));
     const B high(inverse.high), low(inverse.low);

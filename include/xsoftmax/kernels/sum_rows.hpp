@@ -81,7 +81,7 @@ private:
         if constexpr (sizeof(T) == 4) {
             const auto e = to_doubles(stored);
             two_halves<D> others{D(sum.low - e.low), D(sum.high - e.high)};
-            const D least_share(0x1p-26);
+            const D least_share(least_share_of_others<T>);
             if (!all_true<D>(others.low >= e.low * least_share) || !all_true<D>(others.high >= e.high * least_share))
                 [[unlikely]]
                 others = recount();
@@ -95,8 +95,7 @@ private:
         }
         else {
             pair<B> others = pair<B>{sum.low, sum.high} - pair<B>{stored, B(0.0)};
-            // What sums are good to, in groups and whatever their guesses.
-            if (!all_true<B>(others.high >= B(0x1p229))) [[unlikely]] {
+            if (!all_true<B>(others.high >= stored * B(least_share_of_others<T>))) [[unlikely]] {
                 const auto counted = recount();
                 others = {counted.low, counted.high};
             }
@@ -149,19 +148,19 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
     using D = doubles_of<B>;
     const std::size_t whole = Whole != any ? Whole : (n - 1) / B::size, end = n - whole * B::size;
     const B nothing(-infinity<T>);
+    B tops[B::size], most = nothing;
+    for (std::size_t r = 0; r < B::size; ++r) {
+        tops[r] = load_part(rows(r) + whole * B::size, end, nothing);
+        for (std::size_t k = 0; k < whole; ++k) tops[r] = maximum(tops[r], load_whole<B>(rows(r) + k * B::size));
+        most = maximum(most, tops[r]);
+    }
     // Rows of float are all relative to the first element of the first one, if that does; else each to its own maximum.
     B guess(rows(0)[0]);
     for (bool is_exact = sizeof(T) == 8;; is_exact = true) {
-        if (is_exact) {
-            B tops[B::size];
-            for (std::size_t r = 0; r < B::size; ++r) {
-                tops[r] = load_part(rows(r) + whole * B::size, end, nothing);
-                for (std::size_t k = 0; k < whole; ++k) tops[r] = maximum(tops[r], load_whole<B>(rows(r) + k * B::size));
-            }
-            guess = reduce_across(tops, larger{});
-        }
-        constexpr T near = exp_constants<T>::near_octaves * static_cast<T>(exp2_steps<B>);
-        if (!all_true<B>(magnitude(B(guess * B(scale.log2_e_over.high))) <= B(near))) {
+        if (is_exact) guess = reduce_across(tops, larger{});
+        const bool is_near = all_true<B>(magnitude(guess) <= B(exp_constants<T>::near_octaves * scale.octave));
+        const bool is_low = any_true<B>(most - guess > B(scale.guess_limit));
+        if (!is_near || (is_low && !is_exact)) {
             if (is_exact) return false;
             continue;
         }
@@ -169,26 +168,21 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
         alignas(B) T offset[B::size], floor[B::size];
         of_rows.offset.store_aligned(offset);
         of_rows.floor.store_aligned(floor);
-        B tops[B::size], most = nothing;
         D sums[sizeof(T) / 4 * B::size];
         const auto sum_of = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
             const reference<B> of_row{B(T(0)), B(offset[r]), B(floor[r])};
             const T* const x = rows(r);
             T* const y = e + r * stride;
             running_sum<B> total;
-            const B last = load_part(x + whole * B::size, end, nothing), e_last = exponential(last, of_row, scale);
-            total.begin(e_last);
-            B top = last;
-            store_whole(y + whole * B::size, e_last);
             XSOFTMAX_UNROLL
             for (std::size_t k = 0; k < whole; ++k) {
-                const B v = load_whole<B>(x + k * B::size), e_v = exponential(v, of_row, scale);
-                top = maximum(top, v);
+                const B e_v = exponential(load_whole<B>(x + k * B::size), of_row, scale);
                 total.add(e_v);
                 store_whole(y + k * B::size, e_v);
             }
-            tops[r] = top;
-            most = maximum(most, top);
+            const B last = exponential(load_part(x + whole * B::size, end, nothing), of_row, scale);
+            Whole == 0 ? total.begin(last) : total.add(last);
+            store_whole(y + whole * B::size, last);
             if constexpr (sizeof(T) == 4)
                 sums[r] = total.first + total.second;
             else {
@@ -205,15 +199,15 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
             found.sum = {sum.high, sum.low};
         }
         if constexpr (Splits) found.top = reduce_across(tops, larger{});
-        const bool is_guess_low = !is_exact && any_true<B>(most - guess > B(scale.guess_limit));
-        if (!is_guess_low && found.is_good()) [[likely]] {
+        if (found.is_good()) [[likely]] {
             found.template finish<Splits>(to, at, scale, [&] {
                 alignas(B) T top[B::size];
                 alignas(B) double counted[2][B::size];
                 found.top.store_aligned(top);
                 for (std::size_t r = 0; r < B::size; ++r) {
                     const reference<B> of_row{B(T(0)), B(offset[r]), B(floor[r])};
-                    const double_double others = widened(row_sweep<B>{rows(r), n, scale, of_row, {}, top[r]}.sum_of_others());
+                    const T own = first_lane(exponential(B(top[r]), of_row, scale));
+                    const double_double others = widened(row_sweep<B>{rows(r), n, scale, of_row}.sum_of_others(own));
                     counted[0][r] = others.high;
                     counted[1][r] = others.low;
                 }

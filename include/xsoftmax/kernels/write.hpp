@@ -123,7 +123,7 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
 }
 
 /// The same past the caches, for rows of at least a line each whose results do not stay in one: their lines are not read first, and
-/// not kept. Whole vectors may be read at a row's end of `from`.
+/// not kept. end_of_stores_past_caches() is to follow. Whole vectors may be read at a row's end of `from`.
 template <class Arch, class Kind, class T>
 XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> from, strided_rows<T> to, std::size_t first,
                                        std::size_t count, std::size_t n)
@@ -152,7 +152,6 @@ XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> f
             part(i, n);
         });
     }
-    end_of_stores_past_caches();
 }
 
 }  // namespace XSOFTMAX_TARGET

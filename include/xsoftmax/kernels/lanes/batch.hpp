@@ -31,7 +31,7 @@ inline namespace XSOFTMAX_TARGET {
 template <class T>
 inline constexpr T infinity = std::numeric_limits<T>::infinity();
 template <class T>
-inline constexpr T largest = std::numeric_limits<T>::max();
+inline constexpr T largest = (std::numeric_limits<T>::max)();
 template <class T>
 inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
 
@@ -170,7 +170,7 @@ XSOFTMAX_INLINE B maximum(B a, B b)
         return B::of([&](std::size_t k)
                          XSOFTMAX_INLINE_LAMBDA { return a.lane[k] < b.lane[k] ? b.lane[k] : a.lane[k]; });
     else
-        return xsimd::max(a, b);
+        return (xsimd::max)(a, b);
 }
 
 template <class B>

@@ -27,7 +27,7 @@ template <class T, class A>
 class batch_bool;
 
 template <class B>
-B max(const B&, const B&);
+B(max)(const B&, const B&);
 template <class B>
 B abs(const B&);
 template <class B>

@@ -325,7 +325,7 @@ struct reference {
         // n' is whole octaves, and even where those are the steps, so that ties of n round alike whatever it is.
         const B rounder(constants::round_to_integer * (steps == 1 ? T(2) : steps)), zero(T(0));
         const B counted = top * B(scale.log2_e_over.high);
-        const auto is_near = magnitude(counted) <= B(constants::near_octaves * steps);
+        const auto is_near = magnitude(top) <= B(constants::near_octaves * scale.octave);
         const B n = rounded(B(where(is_near, counted, zero) + rounder)) - rounder;
         const B shift = where(is_near, zero, top);
         constexpr T of_zero = -static_cast<T>(constants::stored_exponent + constants::exponent_bias);
@@ -345,18 +345,16 @@ struct reference {
 template <class T, std::size_t Steps>
 XSOFTMAX_INLINE bool is_near(T top, const temperature_scale<T, Steps>& scale)
 {
-    constexpr T most = exp_constants<T>::near_octaves * static_cast<T>(Steps);
-    const T counted = top * scale.log2_e_over.high;
-    return counted <= most && counted >= -most;
+    const T most = exp_constants<T>::near_octaves * scale.octave;
+    return top <= most && top >= -most;
 }
 
 /// Is it a number, and not so far from 0 that x − top has no digits?
 template <class T, std::size_t Steps>
 XSOFTMAX_INLINE bool can_be_reference(T top, const temperature_scale<T, Steps>& scale)
 {
-    constexpr T most = exp_constants<T>::far_octaves * static_cast<T>(Steps);
-    const T counted = top * scale.log2_e_over.high;
-    return counted <= most && counted >= -most;
+    const T most = exp_constants<T>::far_octaves * scale.octave;
+    return top <= most && top >= -most;
 }
 
 /// 2^stored_exponent·exp(x/T), relative to a reference, as a fraction and a power of two. With a table the power has its entry's
