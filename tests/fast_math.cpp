@@ -20,7 +20,10 @@ T masked_loss_with_fast_math(const std::vector<T>& logits, const std::vector<uns
                              double label_smoothing, std::vector<T>& gradient)
 {
     const std::size_t n = logits.size(), targets[] = {target};
-    return xsoftmax::softmax_cross_entropy(xsoftmax::masked(xsoftmax::matrix_view<const T>(logits.data(), 1, n), {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 1, n)}), targets, xsoftmax::matrix_view<T>(gradient.data(), 1, n), {.label_smoothing = label_smoothing});
+    return xsoftmax::softmax_cross_entropy(
+        xsoftmax::masked(xsoftmax::matrix_view<const T>(logits.data(), 1, n),
+                         {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 1, n)}),
+        targets, xsoftmax::matrix_view<T>(gradient.data(), 1, n), {.label_smoothing = label_smoothing});
 }
 
 template <class T>

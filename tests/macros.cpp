@@ -1,4 +1,3 @@
-#include <xsimd/xsimd.hpp>
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -18,6 +17,7 @@
 #include <string_view>
 #include <variant>
 #include <vector>
+#include <xsimd/xsimd.hpp>
 #define near
 #define far
 #define min(a, b) ((a) < (b) ? (a) : (b))

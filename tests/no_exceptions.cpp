@@ -111,10 +111,14 @@ int main()
         xsoftmax::cross_entropy_losses(view(logits.data(), 1, 3), classes, one_loss, view(out.data(), 1, 3));
     });
     expect_failure(invalid, "xsoftmax::softmax: keep has extent 4", "axis 0 of logits", [] {
-        xsoftmax::softmax(xsoftmax::masked(view(logits.data(), 3, 1), {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 4, 1)}), view(out.data(), 3, 1));
+        xsoftmax::softmax(xsoftmax::masked(view(logits.data(), 3, 1),
+                                           {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 4, 1)}),
+                          view(out.data(), 3, 1));
     });
     expect_failure(invalid, "xsoftmax::log_softmax: mask keeps nothing of row 0", "", [] {
-        xsoftmax::log_softmax(xsoftmax::masked(view(logits.data(), 1, 3), {.causal = -1, .fully_masked = xsoftmax::fully_masked::error}), view(out.data(), 1, 3));
+        xsoftmax::log_softmax(
+            xsoftmax::masked(view(logits.data(), 1, 3), {.causal = -1, .fully_masked = xsoftmax::fully_masked::error}),
+            view(out.data(), 1, 3));
     });
     expect_failure(invalid, "xsoftmax::softmax_backward:", "temperature is 0",
                    [] { xsoftmax::softmax_backward(logits, targets, out, {0}); });

@@ -495,7 +495,7 @@ TEMPLATE_TEST_CASE("gradients of weights and temperatures of any size, in place 
                     const std::vector<T> weights(n, static_cast<T>(weight));
                     const int targets[] = {2, static_cast<int>(n - 1), static_cast<int>(n / 2)};
                     const xsoftmax::cross_entropy_options<T> options{.temperature = temperature,
-                                                                           .class_weights = weights};
+                                                                     .class_weights = weights};
                     std::vector<T> gradient(x.size()), losses(3), in_place = x;
                     xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const T>(x.data(), 3, n), targets, losses,
                                                    xsoftmax::matrix_view<T>(gradient.data(), 3, n), options);

@@ -85,7 +85,8 @@ void check(batch<T> b, const xsoftmax::mask<T>& mask, double temperature = 1)
     CHECK(worst <= bound);
     CHECK(zeros);
     std::vector<T> in_place = b.logits;
-    xsoftmax::softmax(xsoftmax::masked(xsoftmax::tensor_view<const T, 4>(in_place.data(), b.extents), mask), b.view(in_place), {.temperature = temperature});
+    xsoftmax::softmax(xsoftmax::masked(xsoftmax::tensor_view<const T, 4>(in_place.data(), b.extents), mask),
+                      b.view(in_place), {.temperature = temperature});
     CHECK(in_place == p);
     // What lies behind the mask makes no difference.
     batch<T> other = b;
@@ -231,7 +232,8 @@ TEMPLATE_TEST_CASE("a bias is added in the logits' type", "[masks]", float, doub
         batch<T> added = b;
         for (std::size_t i = 0; i < b.logits.size(); ++i) added.logits[i] += bias[i % (3 * n)];
         std::vector<T> p(b.logits.size()), expected(p.size());
-        xsoftmax::softmax(xsoftmax::masked(b.input(), {.bias = xsoftmax::matrix_view<const T>(bias.data(), 3, n)}), b.view(p));
+        xsoftmax::softmax(xsoftmax::masked(b.input(), {.bias = xsoftmax::matrix_view<const T>(bias.data(), 3, n)}),
+                          b.view(p));
         xsoftmax::softmax(added.input(), added.view(expected));
         CHECK(p == expected);
     }
@@ -332,7 +334,8 @@ TEMPLATE_TEST_CASE("a row of which nothing is kept: one-hot probabilities are it
                 xsoftmax::cross_entropy_options<T> options{.label_smoothing = smoothing, .z_loss = 0.5};
                 if (weighted) options.class_weights = weights;
                 std::vector<T> by_class(1), by_probabilities(1), gradient(5, T(7));
-                xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, by_class, xsoftmax::matrix_view<T>(gradient.data(), 1, 5), options);
+                xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, by_class,
+                                               xsoftmax::matrix_view<T>(gradient.data(), 1, 5), options);
                 xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), probabilities, by_probabilities, options);
                 CAPTURE(smoothing, weighted);
                 if (kept == fully_masked::nan) {
@@ -354,8 +357,10 @@ TEST_CASE("an ignored row may keep nothing", "[masks]")
     const xsoftmax::matrix_view<const float> in(x.data(), 2, 4);
     const xsoftmax::mask<float> mask{.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 2, 4),
                                      .fully_masked = fully_masked::error};
-    CHECK(xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), std::vector<int>{-100, 0}) == Approx(std::log(3.0)));
-    CHECK_THROWS_AS(xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), std::vector<int>{0, 0}), std::invalid_argument);
+    CHECK(xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), std::vector<int>{-100, 0}) ==
+          Approx(std::log(3.0)));
+    CHECK_THROWS_AS(xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), std::vector<int>{0, 0}),
+                    std::invalid_argument);
 }
 
 namespace {
@@ -396,9 +401,10 @@ void check_losses(const std::array<std::size_t, 4>& extents, const strided::layo
     T reduced = 0;
     const auto run = [&](const auto& to) {
         const xsoftmax::mask<T> mask{.keep = keep_in.input()};
-        xsoftmax::cross_entropy_losses(xsoftmax::masked(x_in.input(), mask), to, losses, gradient_out.output(), options);
-        reduced =
-            xsoftmax::softmax_cross_entropy(xsoftmax::masked(x_in.input(), mask), to, reduced_gradient_out.output(), options);
+        xsoftmax::cross_entropy_losses(xsoftmax::masked(x_in.input(), mask), to, losses, gradient_out.output(),
+                                       options);
+        reduced = xsoftmax::softmax_cross_entropy(xsoftmax::masked(x_in.input(), mask), to,
+                                                  reduced_gradient_out.output(), options);
     };
     if (probabilities)
         run(probabilities_in.input());
@@ -507,10 +513,13 @@ TEST_CASE("masks at unusual temperatures and along other axes", "[masks]")
     std::vector<float> p(40), transposed(40), expected(40);
     std::vector<unsigned char> keep(40);
     for (std::size_t i = 0; i < 40; ++i) keep[i] = i % 3 != 0;
-    xsoftmax::softmax(xsoftmax::masked(xsoftmax::matrix_view<const float>(x.data(), 8, 5), {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 8, 5)}), xsoftmax::matrix_view<float>(p.data(), 8, 5), {.axis = 0});
+    xsoftmax::softmax(xsoftmax::masked(xsoftmax::matrix_view<const float>(x.data(), 8, 5),
+                                       {.keep = xsoftmax::matrix_view<const unsigned char>(keep.data(), 8, 5)}),
+                      xsoftmax::matrix_view<float>(p.data(), 8, 5), {.axis = 0});
     const xsoftmax::tensor_view<const float, 2> turned(x.data(), {5, 8}, {1, 5});
     const xsoftmax::tensor_view<const unsigned char, 2> turned_keep(keep.data(), {5, 8}, {1, 5});
-    xsoftmax::softmax(xsoftmax::masked(turned, {.keep = turned_keep}), xsoftmax::tensor_view<float, 2>(expected.data(), {5, 8}, {1, 5}));
+    xsoftmax::softmax(xsoftmax::masked(turned, {.keep = turned_keep}),
+                      xsoftmax::tensor_view<float, 2>(expected.data(), {5, 8}, {1, 5}));
     CHECK(p == expected);
 }
 
@@ -552,8 +561,10 @@ TEMPLATE_TEST_CASE("a target that is left out takes no share of label smoothing"
     for (const double smoothing : {0.3, 1.0}) {
         std::vector<T> loss(1), other_loss(1), gradient(4), other(4);
         const xsoftmax::cross_entropy_options<T> options{.label_smoothing = smoothing};
-        xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, loss, xsoftmax::matrix_view<T>(gradient.data(), 1, 4), options);
-        xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), probabilities, other_loss, xsoftmax::matrix_view<T>(other.data(), 1, 4), options);
+        xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), targets, loss,
+                                       xsoftmax::matrix_view<T>(gradient.data(), 1, 4), options);
+        xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), probabilities, other_loss,
+                                       xsoftmax::matrix_view<T>(other.data(), 1, 4), options);
         CHECK(loss == other_loss);
         CHECK(gradient == other);
         const double own = 1 - smoothing;
@@ -572,7 +583,9 @@ TEST_CASE("a row of which nothing is kept: its targets' sum keeps its digits", "
     const std::vector<double> x(n, 0.0), targets(n, 0.1);
     const std::vector<unsigned char> keep(n, 0);
     std::vector<double> loss(1);
-    xsoftmax::cross_entropy_losses(xsoftmax::masked(xsoftmax::matrix_view<const double>(x.data(), 1, n), {.keep = keep, .fully_masked = fully_masked::uniform}), xsoftmax::matrix_view<const double>(targets.data(), 1, n), loss);
+    xsoftmax::cross_entropy_losses(xsoftmax::masked(xsoftmax::matrix_view<const double>(x.data(), 1, n),
+                                                    {.keep = keep, .fully_masked = fully_masked::uniform}),
+                                   xsoftmax::matrix_view<const double>(targets.data(), 1, n), loss);
     CHECK(oracle::ulp_error(1000 * static_cast<long double>(0.1) * std::log(static_cast<long double>(n)), loss[0]) <=
           bound);
     // Without classes there is nothing to lose.
@@ -634,10 +647,14 @@ TEMPLATE_TEST_CASE("masks refuse outputs over what they are made of", "[masks]",
         const std::span<T> losses(at + 1, 3);
         refused("probabilities overlaps " + part, [&] { xsoftmax::softmax(xsoftmax::masked(in, mask), out); });
         refused("log_probabilities overlaps " + part, [&] { xsoftmax::log_softmax(xsoftmax::masked(in, mask), out); });
-        refused("losses overlaps " + part, [&] { xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), classes, losses); });
-        refused("losses overlaps " + part, [&] { xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), in, losses); });
-        refused("gradient overlaps " + part, [&] { xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), classes, out); });
-        refused("gradient overlaps " + part, [&] { xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), in, out); });
+        refused("losses overlaps " + part,
+                [&] { xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), classes, losses); });
+        refused("losses overlaps " + part,
+                [&] { xsoftmax::cross_entropy_losses(xsoftmax::masked(in, mask), in, losses); });
+        refused("gradient overlaps " + part,
+                [&] { xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), classes, out); });
+        refused("gradient overlaps " + part,
+                [&] { xsoftmax::softmax_cross_entropy(xsoftmax::masked(in, mask), in, out); });
     };
     const auto* const bytes = reinterpret_cast<const unsigned char*>(at);
     each("bias", {.bias = xsoftmax::matrix_view<const T>(at, 3, 4)});
@@ -649,6 +666,7 @@ TEMPLATE_TEST_CASE("masks refuse outputs over what they are made of", "[masks]",
     // Beside each other, and between each other's rows.
     xsoftmax::softmax(xsoftmax::masked(in, {.bias = xsoftmax::matrix_view<const T>(at, 3, 4)}), view(at + 12, 3, 4));
     std::fill(memory.begin(), memory.end(), T(0));
-    xsoftmax::softmax(xsoftmax::masked(in, {.bias = xsoftmax::matrix_view<const T>(at, 3, 4, 8)}), view(at + 4, 3, 4, 8));
+    xsoftmax::softmax(xsoftmax::masked(in, {.bias = xsoftmax::matrix_view<const T>(at, 3, 4, 8)}),
+                      view(at + 4, 3, 4, 8));
     CHECK(memory[4] == T(0.25));
 }

@@ -204,8 +204,9 @@ TEMPLATE_TEST_CASE("nothing beyond a batch's ends is read or written", "[memory_
                     check([&](auto x, auto bias, auto out) {
                         xsoftmax::softmax(xsoftmax::masked(x, {.bias = bias}), out, options);
                     });
-                    check(
-                        [&](auto x, auto, auto out) { xsoftmax::log_softmax(xsoftmax::masked(x, {.causal = 1}), out, options); });
+                    check([&](auto x, auto, auto out) {
+                        xsoftmax::log_softmax(xsoftmax::masked(x, {.causal = 1}), out, options);
+                    });
                 }
 }
 

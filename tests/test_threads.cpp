@@ -136,20 +136,23 @@ std::vector<T> all_results(Executor&& executor, std::size_t outer, std::size_t n
         xsoftmax::cross_entropy_losses(executor, view(logits), classes, of_rows, view(g), options);
         keep(of_rows);
         keep(g);
-        keep({xsoftmax::softmax_cross_entropy(executor, view(logits), classes, view(g), options),
-              xsoftmax::softmax_cross_entropy(executor, view(logits), classes, options),
-              xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), options),
-              xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), view(q), options),
-              xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(view(logits), mask), classes, options),
-              xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(view(logits), mask), view(upstream), options)});
+        keep(
+            {xsoftmax::softmax_cross_entropy(executor, view(logits), classes, view(g), options),
+             xsoftmax::softmax_cross_entropy(executor, view(logits), classes, options),
+             xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), options),
+             xsoftmax::softmax_cross_entropy(executor, view(logits), view(upstream), view(q), options),
+             xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(view(logits), mask), classes, options),
+             xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(view(logits), mask), view(upstream), options)});
         keep(g);
         keep(q);
         xsoftmax::cross_entropy_losses(executor, view(logits), view(upstream), of_rows, options);
         keep(of_rows);
-        xsoftmax::cross_entropy_losses(executor, xsoftmax::masked(view(logits), mask), classes, of_rows, view(g), options);
+        xsoftmax::cross_entropy_losses(executor, xsoftmax::masked(view(logits), mask), classes, of_rows, view(g),
+                                       options);
         keep(of_rows);
         keep(g);
-        xsoftmax::cross_entropy_losses(executor, xsoftmax::masked(view(logits), mask), view(upstream), of_rows, view(g), options);
+        xsoftmax::cross_entropy_losses(executor, xsoftmax::masked(view(logits), mask), view(upstream), of_rows, view(g),
+                                       options);
         keep(of_rows);
         keep(g);
     }

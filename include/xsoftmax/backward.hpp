@@ -31,10 +31,9 @@ void softmax_backward(const Probabilities& probabilities, const Upstream& upstre
                       softmax_options options = {})
 {
     if constexpr (detail::range<const Probabilities&>)
-        detail::run_backward_row<detail::backward_of_softmax>("softmax_backward", "probabilities",
-                                                              detail::checked_input<const Probabilities&>(probabilities),
-                                                              detail::as_input_like<Probabilities>(upstream),
-                                                              detail::as_output_like<Probabilities>(gradient), options);
+        detail::run_backward_row<detail::backward_of_softmax>(
+            "softmax_backward", "probabilities", detail::checked_input<const Probabilities&>(probabilities),
+            detail::as_input_like<Probabilities>(upstream), detail::as_output_like<Probabilities>(gradient), options);
     else
         softmax_backward(serial{}, probabilities, upstream, gradient, options);
 }
@@ -45,10 +44,9 @@ template <executor Executor, detail::operand_like Probabilities, detail::operand
 void softmax_backward(Executor&& executor, const Probabilities& probabilities, const Upstream& upstream,
                       Gradient&& gradient, softmax_options options = {})
 {
-    detail::run_backward<detail::backward_of_softmax>(executor, "softmax_backward", "probabilities",
-                                                      detail::checked_input<const Probabilities&>(probabilities),
-                                                      detail::as_input_like<Probabilities>(upstream),
-                                                      detail::as_output_like<Probabilities>(gradient), options);
+    detail::run_backward<detail::backward_of_softmax>(
+        executor, "softmax_backward", "probabilities", detail::checked_input<const Probabilities&>(probabilities),
+        detail::as_input_like<Probabilities>(upstream), detail::as_output_like<Probabilities>(gradient), options);
 }
 
 /// Gradient with respect to the logits, given the gradient with respect to log_softmax's result y: gradient[i] = (u[i] −
@@ -68,7 +66,8 @@ void log_softmax_backward(const LogProbabilities& log_probabilities, const Upstr
         detail::run_backward_row<detail::backward_of_log_softmax>(
             "log_softmax_backward", "log_probabilities",
             detail::checked_input<const LogProbabilities&>(log_probabilities),
-            detail::as_input_like<LogProbabilities>(upstream), detail::as_output_like<LogProbabilities>(gradient), options);
+            detail::as_input_like<LogProbabilities>(upstream), detail::as_output_like<LogProbabilities>(gradient),
+            options);
     else
         log_softmax_backward(serial{}, log_probabilities, upstream, gradient, options);
 }

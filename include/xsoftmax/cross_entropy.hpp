@@ -42,7 +42,8 @@ template <class Logits, class Targets>
     if constexpr (class_index<Targets>)
         return std::span<const Targets>(&targets, 1);
     else if constexpr (class_indices<const Targets&>)
-        return std::span<const std::ranges::range_value_t<Targets>>(std::ranges::data(targets), std::ranges::size(targets));
+        return std::span<const std::ranges::range_value_t<Targets>>(std::ranges::data(targets),
+                                                                    std::ranges::size(targets));
     else
         return as_input_like<Logits>(targets);
 }
@@ -111,12 +112,12 @@ inline namespace XSOFTMAX_TARGET {
 /// row's target probabilities. Losses of rows are added up in twice the precision, in their order.
 template <detail::operand_like Logits, detail::targets_like Targets>
 auto softmax_cross_entropy(const Logits& logits, const Targets& targets,
-                                         cross_entropy_options<detail::value_type<const Logits&>> options = {})
+                           cross_entropy_options<detail::value_type<const Logits&>> options = {})
     -> detail::value_type<const Logits&>
 {
     if constexpr (detail::range<const Logits&>)
-        return detail::row_loss_of(detail::checked_input<const Logits&>(logits),
-                                   detail::target_of_row<Logits>(targets), options);
+        return detail::row_loss_of(detail::checked_input<const Logits&>(logits), detail::target_of_row<Logits>(targets),
+                                   options);
     else
         return softmax_cross_entropy(serial{}, logits, targets, options);
 }
@@ -158,8 +159,8 @@ auto softmax_cross_entropy(Executor&& executor, const Logits& logits, const Targ
     -> detail::value_type<const Logits&>
 {
     return detail::run_losses(executor, "softmax_cross_entropy", detail::checked_input<const Logits&>(logits),
-                              detail::as_targets<Logits>(targets), detail::as_output_like<Logits>(gradient), {}, options,
-                              detail::mask_of(logits));
+                              detail::as_targets<Logits>(targets), detail::as_output_like<Logits>(gradient), {},
+                              options, detail::mask_of(logits));
 }
 
 /// The losses of the rows one by one: one for each row, 0 for ignored ones; `reduction` does not matter. `losses` is a contiguous
@@ -184,7 +185,8 @@ void cross_entropy_losses(Executor&& executor, const Logits& logits, const Targe
 }
 
 /// The same, and the gradient of each row's loss.
-template <detail::operand_like Logits, detail::targets_like Targets, detail::range Losses, detail::operand_like Gradient>
+template <detail::operand_like Logits, detail::targets_like Targets, detail::range Losses,
+          detail::operand_like Gradient>
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses, Gradient&& gradient,
                           cross_entropy_options<detail::value_type<const Logits&>> options = {})
 {

@@ -80,8 +80,8 @@ template <executor Executor, detail::operand_like Logits>
 
 /// On the caller's thread.
 template <detail::operand_like Logits>
-requires(!detail::is_row_like<const Logits&>) [[nodiscard]] auto log_sum_exp(const Logits& logits,
-                                                                             softmax_options options = {})
+requires(!detail::is_row_like<const Logits&>)
+    [[nodiscard]] auto log_sum_exp(const Logits& logits, softmax_options options = {})
 {
     return log_sum_exp(serial{}, logits, options);
 }

@@ -46,8 +46,8 @@ void softmax(const Logits& logits, Probabilities&& probabilities, softmax_option
         T* const p = std::ranges::data(probabilities);
         const std::size_t n = std::ranges::size(logits);
         const bool is_apart = p + n <= x || x + n <= p || p == x;
-        if (n != 0 && std::ranges::size(probabilities) == n && is_apart && kernels::is_ordinary<T>(options.temperature) &&
-            (options.axis == -1 || options.axis == 0) &&
+        if (n != 0 && std::ranges::size(probabilities) == n && is_apart &&
+            kernels::is_ordinary<T>(options.temperature) && (options.axis == -1 || options.axis == 0) &&
             detail::call<kernels::softmax_entry<T>>(x, n, p, options.temperature))
             return;
         detail::run_softmax_row<false>("softmax", "probabilities", detail::as_input(logits),

@@ -37,7 +37,8 @@ void run_all(std::span<const T> logits, const T* targets, results_of<T>& to)
                                    out(to.gradient), {.label_smoothing = 0.1, .z_loss = 1e-3});
     to.loss = xsoftmax::softmax_cross_entropy(in, t, out(to.target_gradient), {.label_smoothing = 0.1});
     to.loss += xsoftmax::softmax_cross_entropy(in, std::span<const std::int64_t>(long_classes), {.axis = 0});
-    xsoftmax::softmax(xsoftmax::masked(in, {.lengths = std::span<const std::int32_t>(lengths), .causal = 3}), out(to.masked));
+    xsoftmax::softmax(xsoftmax::masked(in, {.lengths = std::span<const std::int32_t>(lengths), .causal = 3}),
+                      out(to.masked));
     const auto upstream = t;
     xsoftmax::softmax_backward(xsoftmax::matrix_view<const T>(to.softmax, rows, columns), upstream,
                                out(to.softmax_backward));

@@ -104,8 +104,8 @@ void run_backward(Executor& executor, const char* function, const char* forward_
                 kernels::backward_columns<T>{{at[0], step[0]}, {at[1], step[1]}, {at[2], step[2]}}, count, n,
                 options.temperature);
             for_each_bit(rare, [&](std::size_t k) {
-                Pass::rare(static_cast<const T*>(at[0] + k), step[0], static_cast<const T*>(at[1] + k), step[1], at[2] + k,
-                           step[2], n, options.temperature);
+                Pass::rare(static_cast<const T*>(at[0] + k), step[0], static_cast<const T*>(at[1] + k), step[1],
+                           at[2] + k, step[2], n, options.temperature);
             });
         }
     };

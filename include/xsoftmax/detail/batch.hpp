@@ -99,7 +99,8 @@ void for_each_row(bool writes, const row_layout<Operands>& layout, pointers<T, O
                     run(rows, first_row + (r + k) * apart);
                 }
                 if (writes)
-                    tile.copy_out(Operands - 1, first[Operands - 1], layout.step[Operands - 1], strides[Operands - 1], here);
+                    tile.copy_out(Operands - 1, first[Operands - 1], layout.step[Operands - 1], strides[Operands - 1],
+                                  here);
             }
         },
         share);

@@ -43,14 +43,14 @@ public:
     };
 
     place<const T> logits, targets;
-    place<T> output;         ///< null where only numbers are wanted
+    place<T> output;  ///< null where only numbers are wanted
     std::size_t count = 1;
     std::size_t length = 0;
-    std::size_t first = 0;   ///< number of the first row
-    std::size_t apart = 1;   ///< from one row's number to the next's
+    std::size_t first = 0;  ///< number of the first row
+    std::size_t apart = 1;  ///< from one row's number to the next's
     bool are_columns = false;
     bool is_out_of_cache = false;
-    T* buffer = nullptr;     ///< room for a row's exponentials, where results are streamed
+    T* buffer = nullptr;       ///< room for a row's exponentials, where results are streamed
     std::uint64_t masked = 0;  ///< bit r: row r is fully masked, and its logits here are not its own
     double temperature = 1;
     kernels::row_sums<T> sums;
@@ -70,12 +70,13 @@ public:
             exponentials_ = {is_padded_ ? tile_ : over, 0};
             sums.rare = 0;
             return call<std::conditional_t<Splits, split_row_entry<T>, sum_row_entry<T>>>(
-                logits.first, length, exponentials_.first, is_padded_, temperature, is_out_of_cache, sums, std::size_t{0});
+                logits.first, length, exponentials_.first, is_padded_, temperature, is_out_of_cache, sums,
+                std::size_t{0});
         }
         else if (are_columns) {
             using entry = std::conditional_t<Splits, split_columns_entry<T>, sum_columns_entry<T>>;
-            count = call<entry>(columns<const T>{logits.first, logits.step}, count, length, columns<T>{over, output.step},
-                                temperature, sums);
+            count = call<entry>(columns<const T>{logits.first, logits.step}, count, length,
+                                columns<T>{over, output.step}, temperature, sums);
             return;
         }
         sum_contiguous<Splits>(over, keeps);
@@ -109,8 +110,8 @@ public:
     {
         using namespace kernels;
         for_ordinary_rows([&](std::size_t begin, std::size_t rows) {
-            call<write_less_targets_entry<T>>(kind, strided_rows<const T>{exponentials_.first, exponentials_.row}, is_padded_,
-                                              strided_rows<const T>{targets.first, targets.row},
+            call<write_less_targets_entry<T>>(kind, strided_rows<const T>{exponentials_.first, exponentials_.row},
+                                              is_padded_, strided_rows<const T>{targets.first, targets.row},
                                               strided_rows<T>{output.first, output.row}, begin, rows, length);
         });
     }
@@ -140,7 +141,8 @@ private:
     {
         using namespace kernels;
         if (is_padded_)
-            exponentials_ = {tile_, static_cast<std::ptrdiff_t>((length * sizeof(T) + line_bytes - 1) / line_bytes * line_bytes / sizeof(T))};
+            exponentials_ = {tile_, static_cast<std::ptrdiff_t>((length * sizeof(T) + line_bytes - 1) / line_bytes *
+                                                                line_bytes / sizeof(T))};
         else if (buffer != nullptr && keeps)
             exponentials_ = {buffer, 0};
         else
@@ -199,7 +201,8 @@ void for_each_chunk(const row_layout<Operands>& layout, const pointers<T, Operan
     part.apart = innermost.rows;
     part.temperature = temperature;
     const bool writes_elsewhere = writes && (data[0] != data[last] || masks != nullptr);
-    part.is_out_of_cache = layout.rows() >= out_of_cache_bytes / sizeof(T) / n && layout.is_contiguous() && writes_elsewhere;
+    part.is_out_of_cache =
+        layout.rows() >= out_of_cache_bytes / sizeof(T) / n && layout.is_contiguous() && writes_elsewhere;
     const bool streams = part.is_out_of_cache && keeps && !HasTargets && n * sizeof(T) <= buffer_row_bytes &&
                          n * sizeof(T) > tile_row_bytes;
     const elements<T> buffer(streams ? n + line_bytes : 0);
@@ -284,7 +287,8 @@ void for_each_chunk(const row_layout<Operands>& layout, const pointers<T, Operan
                 if (done == here) [[likely]]
                     continue;
                 these.outer[0] = {here - done, innermost.strides, innermost.rows};
-                row_by_row(these, moved_by(at, innermost.strides, done), first + done * innermost.rows, [&] { run(part); });
+                row_by_row(these, moved_by(at, innermost.strides, done), first + done * innermost.rows,
+                           [&] { run(part); });
             }
         },
         share);

@@ -43,10 +43,12 @@ void check_loss_options(const char* function, const cross_entropy_options<T>& op
         check_count(function, "class_weights", options.class_weights.size(), classes, "classes");
 }
 
-/// May a factor of exponentials be this number? Others, and those of whose products T has no digits, are for rare_row.hpp.
-[[nodiscard]] inline bool is_ordinary_factor(double x)
+/// May a factor of the exponentials of rows of n elements be this number? Others, of whose products T has no digits, are for
+/// rare_row.hpp.
+[[nodiscard]] inline bool is_ordinary_factor(double x, std::size_t n)
 {
-    return x == 0 || !(x == x) || (x >= 0x1p-30 && x <= 0x1p40) || (x <= -0x1p-30 && x >= -0x1p40);
+    const double least = 0x1p-42 * static_cast<double>(n);
+    return x == 0 || !(x == x) || (x >= least && x <= 0x1p40) || (x <= -least && x >= -0x1p40);
 }
 
 /// A finite sum of products, or the infinite or undefined number that it is: low parts of those are NaN.
@@ -86,7 +88,8 @@ struct row_loss {
         if (x == -kernels::infinity<double> || kernels::has_bits_of(x, -kernels::infinity<double>))
             return kernels::infinity<double>;
         const double_double apart = kernels::two_sum(top, -x);
-        return number_of(over_temperature(kernels::wide_from<T>(sizeof(T) == 4 ? double_double{top - x, 0} : apart)) + log_sum);
+        return number_of(over_temperature(kernels::wide_from<T>(sizeof(T) == 4 ? double_double{top - x, 0} : apart)) +
+                         log_sum);
     }
     [[nodiscard]] W unrounded_negative_log(double x) const
     {
@@ -113,7 +116,10 @@ struct row_loss {
     }
 
     /// share·gradient_scale/T
-    [[nodiscard]] W scale(W share) const { return over_temperature(share * kernels::wide_from<T>(terms.gradient_scale)); }
+    [[nodiscard]] W scale(W share) const
+    {
+        return over_temperature(share * kernels::wide_from<T>(terms.gradient_scale));
+    }
 
     /// What exponentials are multiplied by, given Σ t.
     [[nodiscard]] kernels::split<T> factor(W total) const
@@ -126,9 +132,9 @@ struct row_loss {
     [[nodiscard]] T at_target(double w, T logit, T written) const
     {
         const W weight = kernels::wide_from<T>(w);
-        if (static_cast<double>(logit) != top)
-            return written - static_cast<T>(number_of(scale(weight)));
-        W result = -(scale(weight) * (others * inverse));
+        if (static_cast<double>(logit) != top) return written - static_cast<T>(number_of(scale(weight)));
+        // In this order, in which a small share is not denormal before 1/T lifts it.
+        W result = -(scale(weight) * inverse * others);
         if (terms.z_loss != 0) result = result + scale(z_share()) * (kernels::wide_from<T>(1.0) - others * inverse);
         return static_cast<T>(number_of(result));
     }
@@ -139,10 +145,10 @@ struct row_loss {
     /// The gradient there, given Σ t elsewhere and t: (Σ t)·p − t = (Σ t elsewhere)·p − t·(1 − p), of which nothing is lost.
     [[nodiscard]] T at_dominant(W elsewhere, W at_top) const
     {
-        const W complement = others * inverse, p = kernels::wide_from<T>(1.0) - complement;
-        W result = elsewhere * p - at_top * complement;
-        if (terms.z_loss != 0) result = result + z_share() * p;
-        return static_cast<T>(number_of(scale(result)));
+        const W p = kernels::wide_from<T>(1.0) - others * inverse;
+        W result = scale(elsewhere) * p - scale(at_top) * inverse * others;
+        if (terms.z_loss != 0) result = result + scale(z_share()) * p;
+        return static_cast<T>(number_of(result));
     }
 };
 
@@ -161,7 +167,9 @@ void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, b
     alignas(64) T high[most], low[most];
     for (std::size_t r = 0; r < part.count; ++r) {
         if (part.is_rare(r)) {
-            const auto targets = [&](std::size_t i) { return i == class_of(r) ? weight_of(r) : 0.0; };
+            const auto targets = [&](std::size_t i) {
+                return i == class_of(r) ? weight_of(r) : 0.0;
+            };
             take(r, kernels::rare_loss<T>(part.logits.at(r), part.logits.step, part.length, targets, terms,
                                           gradients ? part.output.at(r) : nullptr, part.output.step));
             continue;
@@ -204,8 +212,10 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         top_at[r] = gradients ? static_cast<std::size_t>(std::find(x, x + n, top) - x) : n;
         sums[r] = call<kernels::sum_targets_entry<T>>(part.logits.at(r), t, n, top);
         const double total = sums[r].elsewhere[0] + sums[r].at_top;
-        if (!is_ordinary_factor(total) || !is_ordinary_factor(total * terms.gradient_scale.high / terms.temperature) ||
-            !(sums[r].distance[0] - sums[r].distance[0] == 0)) rare |= std::uint64_t{1} << r;
+        if (!is_ordinary_factor(total, n) ||
+            !is_ordinary_factor(total * terms.gradient_scale.high / terms.temperature, n) ||
+            !(sums[r].distance[0] - sums[r].distance[0] == 0))
+            rare |= std::uint64_t{1} << r;
     };
     for (std::size_t r = 0; r < part.count; ++r) {
         only[r] = call<kernels::only_nonzero_entry<T>>(part.targets.at(r), n);
@@ -225,7 +235,9 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
     else
         part.sums.rare = ~std::uint64_t{0};
     const auto targets_of = [&](std::size_t r) {
-        return [t = part.targets.at(r)](std::size_t i) { return static_cast<double>(t[i]); };
+        return [t = part.targets.at(r)](std::size_t i) {
+            return static_cast<double>(t[i]);
+        };
     };
     alignas(64) T high[most], low[most];
     for (std::size_t r = 0; r < part.count; ++r) {
@@ -248,8 +260,8 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         low[r] = factor.low;
     }
     if (!gradients) return;
-    const kernels::split<T> of_targets = kernels::split_into<T>(
-        terms.gradient_scale / double_double{terms.temperature, 0});
+    const kernels::split<T> of_targets =
+        kernels::split_into<T>(terms.gradient_scale / double_double{terms.temperature, 0});
     part.write(kernels::scaled_less_targets<T>{high, low, of_targets.high, of_targets.low});
     for (std::size_t r = 0; r < part.count; ++r) {
         if (part.is_rare(r)) continue;
@@ -257,7 +269,8 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         T* const gradient = part.output.at(r);
         if (only[r] != n) {
             if (only_logit[r] == part.sums.maximum[r])
-                gradient[only[r]] = row.at_target(static_cast<double>(part.targets.at(r)[only[r]]), only_logit[r], T(0));
+                gradient[only[r]] =
+                    row.at_target(static_cast<double>(part.targets.at(r)[only[r]]), only_logit[r], T(0));
         }
         else if (top_at[r] != n && row.is_dominated()) {
             const auto elsewhere = kernels::wide_from<T>(double_double{sums[r].elsewhere[0], sums[r].elsewhere[1]});
@@ -270,7 +283,9 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
 template <class T>
 class mixed_targets {
 public:
-    mixed_targets(const cross_entropy_options<T>& options, std::size_t classes) : options_(options), classes_(classes) {}
+    mixed_targets(const cross_entropy_options<T>& options, std::size_t classes) : options_(options), classes_(classes)
+    {
+    }
 
     [[nodiscard]] double weight(std::size_t k) const
     {
@@ -365,9 +380,8 @@ T reduce_losses(Executor& executor, const row_layout<Operands>& layout, const cr
     }
     // Added up in the order of the rows, whatever thread had them.
     const elements<double> of_rows(layout.rows());
-    in_shares(executor, layout, [&](rows_share share) {
-        run(share, scale, [&](std::size_t row, double loss) { of_rows[row] = loss; });
-    });
+    in_shares(executor, layout,
+              [&](rows_share share) { run(share, scale, [&](std::size_t row, double loss) { of_rows[row] = loss; }); });
     loss_sum sum;
     for (std::size_t r = 0; r < of_rows.size(); ++r) sum.add(of_rows[r]);
     return static_cast<T>(sum.value() / kernels::to_double(divisor));
@@ -385,15 +399,16 @@ double loss_of_fully_masked(enum fully_masked what, T* gradient, std::size_t cla
 
 /// Are temperature, weights and factors such as the kernels compute with?
 template <class T>
-[[nodiscard]] bool are_ordinary(const cross_entropy_options<T>& options, const kernels::loss_terms& terms)
+[[nodiscard]] bool are_ordinary(const cross_entropy_options<T>& options, const kernels::loss_terms& terms,
+                                std::size_t n)
 {
-    bool ordinary = kernels::is_ordinary<T>(options.temperature) && is_ordinary_factor(options.z_loss) &&
-                    is_ordinary_factor(terms.gradient_scale.high) && is_ordinary_factor(options.label_smoothing) &&
-                    is_ordinary_factor(1 - options.label_smoothing);
     const double factor = terms.gradient_scale.high / options.temperature;
-    ordinary = ordinary && is_ordinary_factor(factor);
+    bool ordinary = kernels::is_ordinary<T>(options.temperature) && is_ordinary_factor(factor, n);
+    for (const double x : {options.z_loss, options.label_smoothing, 1 - options.label_smoothing})
+        ordinary = ordinary && is_ordinary_factor(x, 1);
     for (const T w : options.class_weights)
-        ordinary = ordinary && is_ordinary_factor(static_cast<double>(w)) && is_ordinary_factor(static_cast<double>(w) * factor);
+        ordinary = ordinary && is_ordinary_factor(static_cast<double>(w), 1) &&
+                   is_ordinary_factor(static_cast<double>(w) * factor, n);
     return ordinary;
 }
 
@@ -404,7 +419,10 @@ struct class_targets {
     const cross_entropy_options<T>& options;
 
     [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(of_rows[r], options.ignore_index); }
-    [[nodiscard]] std::size_t operator[](std::size_t r) const { return is_ignored(r) ? 0 : static_cast<std::size_t>(of_rows[r]); }
+    [[nodiscard]] std::size_t operator[](std::size_t r) const
+    {
+        return is_ignored(r) ? 0 : static_cast<std::size_t>(of_rows[r]);
+    }
 
     /// What a mean is taken over: Σ weights of the classes, or how many are not ignored.
     double_double check(const char* function, std::size_t rows, std::size_t classes) const
@@ -424,14 +442,15 @@ struct class_targets {
 /// Losses of rows whose targets have to be mixed, or are probabilities, a row at a time where they are mixed. `targets(r, row)`
 /// gives t(k) of row r, whose place in the layout's operands is row; Σ of them stands for a fully masked row.
 template <class T, std::size_t Operands, class TargetsOf, class IsIgnored, class Take>
-void run_mixed_losses(bool gradients, const row_layout<Operands>& layout, const pointers<T, Operands>& data, const row_masks<T>* masks,
-                      const cross_entropy_options<T>& options, const kernels::loss_terms& terms, rows_share share,
-                      const TargetsOf& targets_of, const IsIgnored& is_ignored, const Take& take)
+void run_mixed_losses(bool gradients, const row_layout<Operands>& layout, const pointers<T, Operands>& data,
+                      const row_masks<T>* masks, const cross_entropy_options<T>& options,
+                      const kernels::loss_terms& terms, rows_share share, const TargetsOf& targets_of,
+                      const IsIgnored& is_ignored, const Take& take)
 {
     const std::size_t n = layout.length;
     const mixed_targets<T> mixed(options, n);
     const elements<T> composed(masks != nullptr ? n : 0), targets(n);
-    const bool ordinary = are_ordinary(options, terms);
+    const bool ordinary = are_ordinary(options, terms, n);
     chunk<T, true> part;
     part.temperature = options.temperature;
     part.length = n;
@@ -457,7 +476,9 @@ void run_mixed_losses(bool gradients, const row_layout<Operands>& layout, const 
             const T* const kept = masks != nullptr ? x : nullptr;
             mixed.mix(t, kept, targets.data());
             if (!ordinary) [[unlikely]] {
-                const auto exact = [&](std::size_t k) { return static_cast<double>(targets[k]); };
+                const auto exact = [&](std::size_t k) {
+                    return static_cast<double>(targets[k]);
+                };
                 return take(r, kernels::rare_loss<T>(x, 1, n, exact, terms, gradient, 1));
             }
             part.logits.first = x;
@@ -492,37 +513,45 @@ T run_losses(Executor& executor, const char* function, const operand<const T>& l
     const auto along = rows_along(axis, logits, to);
     const auto rows = masks ? along : arranged(along);
     const auto data = data_of<T>(logits, to);
-    return reduce_losses(executor, rows, options, losses, total,
-                         [&](rows_share share, const double_double& gradient_scale, const auto& take) {
-        const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
-        if (options.label_smoothing != 0 || !are_ordinary(options, terms))
-            return run_mixed_losses<T>(
-                gradients, rows, data, of_rows, options, terms, share,
-                [&](std::size_t r, const auto&) {
-                    return [k = classes_of[r]](std::size_t i) { return i == k ? 1.0 : 0.0; };
-                },
-                [&](std::size_t r) { return classes_of.is_ignored(r); }, take);
-        for_each_chunk<T, false>(
-            rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
-                const auto class_of = [&](std::size_t r) { return classes_of[part.number(r)]; };
-                const auto weight_of = [&](std::size_t r) { return mixed.weight(class_of(r)); };
-                run_class_losses(part, terms, gradients, class_of, weight_of, [&](std::size_t r, double loss) {
-                    take(part.number(r), classes_of.is_ignored(part.number(r)) ? 0 : loss);
+    return reduce_losses(
+        executor, rows, options, losses, total,
+        [&](rows_share share, const double_double& gradient_scale, const auto& take) {
+            const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
+            if (options.label_smoothing != 0 || !are_ordinary(options, terms, classes))
+                return run_mixed_losses<T>(
+                    gradients, rows, data, of_rows, options, terms, share,
+                    [&](std::size_t r, const auto&) {
+                        return [k = classes_of[r]](std::size_t i) {
+                            return i == k ? 1.0 : 0.0;
+                        };
+                    },
+                    [&](std::size_t r) { return classes_of.is_ignored(r); }, take);
+            for_each_chunk<T, false>(
+                rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
+                    const auto class_of = [&](std::size_t r) {
+                        return classes_of[part.number(r)];
+                    };
+                    const auto weight_of = [&](std::size_t r) {
+                        return mixed.weight(class_of(r));
+                    };
+                    run_class_losses(part, terms, gradients, class_of, weight_of, [&](std::size_t r, double loss) {
+                        take(part.number(r), classes_of.is_ignored(part.number(r)) ? 0 : loss);
+                    });
+                    for (std::size_t r = 0; r < part.count; ++r) {
+                        const bool is_masked = (part.masked >> r & 1) != 0,
+                                   is_ignored = classes_of.is_ignored(part.number(r));
+                        if (is_masked && !is_ignored)
+                            take(part.number(r),
+                                 loss_of_fully_masked(of_rows->fully_masked(), gradients ? part.output.at(r) : nullptr,
+                                                      classes, weight_of(r)));
+                        else if (is_ignored && gradients)
+                            for (std::size_t k = 0; k < classes; ++k)
+                                part.output.at(r)[static_cast<std::ptrdiff_t>(k) * part.output.step] = 0;
+                    }
                 });
-                for (std::size_t r = 0; r < part.count; ++r) {
-                    const bool is_masked = (part.masked >> r & 1) != 0, is_ignored = classes_of.is_ignored(part.number(r));
-                    if (is_masked && !is_ignored)
-                        take(part.number(r), loss_of_fully_masked(of_rows->fully_masked(),
-                                                                  gradients ? part.output.at(r) : nullptr, classes,
-                                                                  weight_of(r)));
-                    else if (is_ignored && gradients)
-                        for (std::size_t k = 0; k < classes; ++k)
-                            part.output.at(r)[static_cast<std::ptrdiff_t>(k) * part.output.step] = 0;
-                }
-            });
-        if (rows.length == 0 && share.part == 0)
-            for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
-    });
+            if (rows.length == 0 && share.part == 0)
+                for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
+        });
 }
 
 /// Losses of target probabilities.
@@ -547,32 +576,36 @@ T run_losses(Executor& executor, const char* function, const operand<const T>& l
     const auto rows = rows_along(axis, logits, targets, to);
     const auto data = data_of<T>(logits, targets, to);
     const double_double total{static_cast<double>(rows.rows()), 0};
-    return reduce_losses(executor, rows, options, losses, total,
-                         [&](rows_share share, const double_double& gradient_scale, const auto& take) {
-        const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
-        const bool is_plain = options.label_smoothing == 0 && options.class_weights.empty() && of_rows == nullptr;
-        if (!is_plain || !are_ordinary(options, terms) || !rows.is_contiguous())
-            run_mixed_losses<T>(
-                gradients, rows, data, of_rows, options, terms, share,
-                [](std::size_t, const auto& row) {
-                    return [t = row[1]](std::size_t i) { return static_cast<double>(t[i]); };
-                },
-                [](std::size_t) { return false; }, take);
-        else
-            for_each_chunk<T, true>(
-                rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
-                    run_target_losses(part, terms, gradients, [&](std::size_t r, double loss) { take(part.number(r), loss); });
-                });
-        if (rows.length == 0 && share.part == 0)
-            for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
-    });
+    return reduce_losses(
+        executor, rows, options, losses, total,
+        [&](rows_share share, const double_double& gradient_scale, const auto& take) {
+            const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
+            const bool is_plain = options.label_smoothing == 0 && options.class_weights.empty() && of_rows == nullptr;
+            if (!is_plain || !are_ordinary(options, terms, classes) || !rows.is_contiguous())
+                run_mixed_losses<T>(
+                    gradients, rows, data, of_rows, options, terms, share,
+                    [](std::size_t, const auto& row) {
+                        return [t = row[1]](std::size_t i) {
+                            return static_cast<double>(t[i]);
+                        };
+                    },
+                    [](std::size_t) { return false; }, take);
+            else
+                for_each_chunk<T, true>(
+                    rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
+                        run_target_losses(part, terms, gradients,
+                                          [&](std::size_t r, double loss) { take(part.number(r), loss); });
+                    });
+            if (rows.length == 0 && share.part == 0)
+                for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
+        });
 }
 
 /// The loss of one contiguous row under no mask, whose targets are a class, or probabilities at `targets`, and its gradient unless
 /// that is null: as a batch of one row has it.
 template <class T>
-T run_row_loss(const operand<const T>& logits, const T* targets, std::size_t target, bool is_ignored,
-               T* gradient, const cross_entropy_options<T>& options)
+T run_row_loss(const operand<const T>& logits, const T* targets, std::size_t target, bool is_ignored, T* gradient,
+               const cross_entropy_options<T>& options)
 {
     const std::size_t n = logits.extents[0];
     const bool mean = options.reduction == reduction::mean;
@@ -587,18 +620,25 @@ T run_row_loss(const operand<const T>& logits, const T* targets, std::size_t tar
     const double_double scale = kernels::reciprocal(double_double{mean ? weight : 1, 0});
     const kernels::loss_terms terms{options.temperature, options.z_loss, scale};
     double loss = 0;
-    const auto take = [&](std::size_t, double of_row) { loss = of_row; };
-    const bool ordinary = are_ordinary(options, terms), is_mixed = options.label_smoothing != 0 || !options.class_weights.empty();
+    const auto take = [&](std::size_t, double of_row) {
+        loss = of_row;
+    };
+    const bool ordinary = are_ordinary(options, terms, n),
+               is_mixed = options.label_smoothing != 0 || !options.class_weights.empty();
     chunk<T, true> part;
     set_row(part, logits, gradient, options.temperature);
     if (targets == nullptr && ordinary && options.label_smoothing == 0)
         run_class_losses(
-            part, terms, gradient != nullptr, [&](std::size_t) { return target; }, [&](std::size_t) { return weight; }, take);
+            part, terms, gradient != nullptr, [&](std::size_t) { return target; }, [&](std::size_t) { return weight; },
+            take);
     else {
         const elements<T> own(targets == nullptr || is_mixed ? n : 0);
         if (own.size() != 0)
-            mixed.mix([&](std::size_t k) { return targets != nullptr ? static_cast<double>(targets[k]) : k == target ? 1.0 : 0.0; },
-                      nullptr, own.data());
+            mixed.mix(
+                [&](std::size_t k) {
+                    return targets != nullptr ? static_cast<double>(targets[k]) : k == target ? 1.0 : 0.0;
+                },
+                nullptr, own.data());
         const T* const t = own.size() != 0 ? own.data() : targets;
         part.targets.first = t;
         if (ordinary)

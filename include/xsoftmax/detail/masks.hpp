@@ -2,13 +2,13 @@
 
 /// Rows under a mask: what is kept of each, as a row of numbers in which all else is −inf.
 
+#include "../kernels/entry_points.hpp"
 #include "../mask.hpp"
+#include "architecture.hpp"
 #include "arguments.hpp"
 #include "batch.hpp"
 #include "layout.hpp"
 #include "memory.hpp"
-#include "architecture.hpp"
-#include "../kernels/entry_points.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -21,7 +21,7 @@ inline namespace XSOFTMAX_TARGET {
 /// A broadcast view as one of the logits' extents, which repeats its elements by stride 0. Without data if it is of nothing.
 template <class T, class U>
 [[nodiscard]] operand<const T> broadcast_to(const char* function, const char* argument, const broadcast_view<T>& view,
-                                         const operand<U>& logits)
+                                            const operand<U>& logits)
 {
     operand<const T> result{nullptr, logits.rank, logits.extents, {}};
     if (view.empty()) return result;

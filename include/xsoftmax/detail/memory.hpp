@@ -15,10 +15,7 @@ template <class T>
 class elements {
 public:
     /// Not initialised.
-    explicit elements(std::size_t size)
-        : data_(size == 0 ? nullptr : new T[size]), size_(size)
-    {
-    }
+    explicit elements(std::size_t size) : data_(size == 0 ? nullptr : new T[size]), size_(size) {}
 
     [[nodiscard]] std::size_t size() const { return size_; }
     [[nodiscard]] T* data() const { return data_.get(); }

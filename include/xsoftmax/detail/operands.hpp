@@ -186,10 +186,9 @@ concept class_index =
 
 /// Targets: a class index (of a row), a range of them (a class for each row), or probabilities as the logits are.
 template <class X>
-concept class_indices = class_index<std::remove_cvref_t<X>> ||
-    (range<X> && class_index<std::ranges::range_value_t<X>>);
+concept class_indices = class_index<std::remove_cvref_t<X>> ||(range<X>&& class_index<std::ranges::range_value_t<X>>);
 template <class X>
-concept targets_like = class_indices<X> || (operand_like<X> && !is_masked<std::remove_cvref_t<X>>);
+concept targets_like = class_indices<X> ||(operand_like<X> && !is_masked<std::remove_cvref_t<X>>);
 
 }  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail

@@ -32,9 +32,8 @@ template <class T>
 template <class T, bool IsRow>
 void fill_masked(const chunk<T, IsRow>& part, T nothing)
 {
-    for_each_bit(part.masked, [&](std::size_t r) {
-        call<kernels::fill_entry<T>>(part.output.at(r), part.length, nothing);
-    });
+    for_each_bit(part.masked,
+                 [&](std::size_t r) { call<kernels::fill_entry<T>>(part.output.at(r), part.length, nothing); });
 }
 
 /// Softmax, or its logarithm.
@@ -44,8 +43,8 @@ void run_softmax(chunk<T, IsRow>& part, T nothing)
     part.template sum<Logarithms>(!Logarithms);
     for_each_bit(part.sums.rare, [&](std::size_t r) {
         if (r < part.count)
-            kernels::rare_softmax<T>(part.logits.at(r), part.logits.step, part.length, part.temperature, part.output.at(r),
-                                     part.output.step, Logarithms);
+            kernels::rare_softmax<T>(part.logits.at(r), part.logits.step, part.length, part.temperature,
+                                     part.output.at(r), part.output.step, Logarithms);
     });
     if constexpr (Logarithms) {
         const kernels::split<T> inverse =
@@ -95,16 +94,16 @@ void run_rare_softmax(const operand<const T>& logits, const operand<T>& output, 
 {
     const elements<T> composed(masks != nullptr ? logits.extents[axis] : 0);
     for_each_row(true, rows_along(axis, logits, output), data_of<T>(logits, output),
-                       [&](const pointers<T, 2>& row, std::size_t r) {
-                           const T* x = row[0];
-                           const std::size_t n = logits.extents[axis];
-                           if (masks != nullptr) {
-                               x = composed.data();
-                               if (!masks->compose(r, row[0], composed.data()))
-                                   return call<kernels::fill_entry<T>>(row[1], n, nothing);
-                           }
-                           kernels::rare_softmax<T>(x, 1, n, temperature, row[1], 1, Logarithms);
-                       });
+                 [&](const pointers<T, 2>& row, std::size_t r) {
+                     const T* x = row[0];
+                     const std::size_t n = logits.extents[axis];
+                     if (masks != nullptr) {
+                         x = composed.data();
+                         if (!masks->compose(r, row[0], composed.data()))
+                             return call<kernels::fill_entry<T>>(row[1], n, nothing);
+                     }
+                     kernels::rare_softmax<T>(x, 1, n, temperature, row[1], 1, Logarithms);
+                 });
 }
 
 /// The layout with neighbours that are contiguous innermost, where there are any.
@@ -139,7 +138,8 @@ void run_prefixes(Executor& executor, const row_layout<2>& layout, const pointer
             true, layout, data,
             [&](const pointers<T, 2>& row, std::size_t r) {
                 const std::size_t kept = masks.prefix(r);
-                if (std::all_of(row[0], row[0] + kept, [](T x) { return kernels::has_bits_of(x, -kernels::infinity<T>); }))
+                if (std::all_of(row[0], row[0] + kept,
+                                [](T x) { return kernels::has_bits_of(x, -kernels::infinity<T>); }))
                     return call<kernels::fill_entry<T>>(row[1], n, nothing);
                 part.logits.first = row[0];
                 part.output.first = row[1];
@@ -156,8 +156,9 @@ void run_prefixes(Executor& executor, const row_layout<2>& layout, const pointer
 
 /// Of all rows along an axis.
 template <bool Logarithms, class Executor, class T>
-void run_softmax_batch(Executor& executor, const char* function, const char* output_name, const operand<const T>& logits,
-                       const operand<T>& output, const mask<T>* given_mask, const softmax_options& options)
+void run_softmax_batch(Executor& executor, const char* function, const char* output_name,
+                       const operand<const T>& logits, const operand<T>& output, const mask<T>* given_mask,
+                       const softmax_options& options)
 {
     check_temperature(function, options.temperature);
     const std::size_t axis = check_axis(function, options.axis, logits.rank);
@@ -181,7 +182,7 @@ void run_softmax_batch(Executor& executor, const char* function, const char* out
     const auto layout = masks ? along_axis : arranged(along_axis);
     in_shares(executor, layout, [&](rows_share share) {
         for_each_chunk<T, false>(layout, data, true, !Logarithms, of_rows, options.temperature, share,
-                          [&](chunk<T>& part) { run_softmax<Logarithms>(part, nothing); });
+                                 [&](chunk<T>& part) { run_softmax<Logarithms>(part, nothing); });
     });
 }
 
@@ -215,22 +216,24 @@ void run_log_sum_exp(Executor& executor, const char* function, const operand<con
         masks->check_apart("values", values);
         masks->check_kept(along_axis, data_of<T>(logits), [](std::size_t) { return false; });
     }
-    if (along_axis.length == 0) return call<kernels::fill_entry<T>>(values.data(), values.size(), -kernels::infinity<T>);
-    const T nothing = !masks || masks->fully_masked() != fully_masked::nan ? -kernels::infinity<T> : kernels::not_a_number<T>;
+    if (along_axis.length == 0)
+        return call<kernels::fill_entry<T>>(values.data(), values.size(), -kernels::infinity<T>);
+    const T nothing =
+        !masks || masks->fully_masked() != fully_masked::nan ? -kernels::infinity<T> : kernels::not_a_number<T>;
     const auto layout = masks ? along_axis : arranged(along_axis);
     const bool is_ordinary = kernels::is_ordinary<T>(options.temperature);
     in_shares(executor, layout, [&](rows_share share) {
-        for_each_chunk<T, false>(layout, data_of<T>(logits), false, false, masks ? &*masks : nullptr, options.temperature,
-                          share, [&](chunk<T>& part) {
-                              if (is_ordinary)
-                                  part.template sum<true>(false);
-                              else
-                                  part.sums.rare = ~std::uint64_t{0};
-                              for (std::size_t r = 0; r < part.count; ++r)
-                                  values[part.number(r)] = (part.masked >> r & 1) != 0
-                                                               ? nothing
-                                                               : static_cast<T>(log_sum_exp_of(part, r));
-                          });
+        for_each_chunk<T, false>(layout, data_of<T>(logits), false, false, masks ? &*masks : nullptr,
+                                 options.temperature, share, [&](chunk<T>& part) {
+                                     if (is_ordinary)
+                                         part.template sum<true>(false);
+                                     else
+                                         part.sums.rare = ~std::uint64_t{0};
+                                     for (std::size_t r = 0; r < part.count; ++r)
+                                         values[part.number(r)] = (part.masked >> r & 1) != 0
+                                                                      ? nothing
+                                                                      : static_cast<T>(log_sum_exp_of(part, r));
+                                 });
     });
 }
 

@@ -28,15 +28,15 @@ inline namespace XSOFTMAX_TARGET {
 template <class B>
 struct backward_sums {
     using D = doubles_of<B>;
-    two_halves<D> sum;       ///< of doubles only `low`
-    B above, upstream_above; ///< Σ x and Σ u
-    B count;                 ///< how many
+    two_halves<D> sum;        ///< of doubles only `low`
+    B above, upstream_above;  ///< Σ x and Σ u
+    B count;                  ///< how many
 };
 
 /// The largest number whose product with another below 1 does not overflow; 1/T where the powers of two are kept apart.
 template <class T>
 struct inverse_temperature {
-    T lift;          ///< a power of two, so that lift·T is in [1/2, 1) for T < 1: products may be denormal where quotients are not
+    T lift;  ///< a power of two, so that lift·T is in [1/2, 1) for T < 1: products may be denormal where quotients are not
     T high, low;     ///< 1/(lift·T)
     double divisor;  ///< T
 
@@ -87,7 +87,9 @@ struct softmax_pass {
     {
         const B c = load(&rows::reference), m = load(&rows::mean);
         // -ffast-math would add up c and m first.
-        const auto difference = [=](B u) XSOFTMAX_INLINE_LAMBDA { return B(kept_together(B(u - c)) - m); };
+        const auto difference = [=](B u) XSOFTMAX_INLINE_LAMBDA {
+            return B(kept_together(B(u - c)) - m);
+        };
         if (t.divisor == 1) return run([=](B p, B u) XSOFTMAX_INLINE_LAMBDA { return B(p * difference(u)); });
         run([=, lift = B(t.lift), high = B(t.high), low = B(t.low)](B p, B u) XSOFTMAX_INLINE_LAMBDA {
             return compensated_product(B(kept_together(B(p * lift)) * difference(u)), high, low);
@@ -108,8 +110,9 @@ struct log_softmax_pass {
     XSOFTMAX_INLINE static B term(B y, B u, B) { return where(y > B(bound), B(T(0)), u); }
 
     struct rows {
-        B total, unit;         ///< Σ u times unit times what makes a probability of an exponential
-        B least, at_dominant;  ///< the dominant element is above `least`, which is infinite if there is none; and its gradient
+        B total, unit;  ///< Σ u times unit times what makes a probability of an exponential
+        B least,
+            at_dominant;  ///< the dominant element is above `least`, which is infinite if there is none; and its gradient
 
         XSOFTMAX_INLINE static bool make(const backward_sums<B>& sums, B, const inverse_temperature<T>& t, rows& to)
         {
@@ -126,9 +129,10 @@ struct log_softmax_pass {
                 const D all = elsewhere + u, lacking = rounded(D(series * -y));
                 // Exponentials are multiplied by Σ u as they are stored, so that small ones keep their digits; or where a small
                 // Σ u would lose its own to that, as probabilities.
-                constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257, least_sum = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
+                constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257,
+                                 least_sum = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
                 unit = where(D(magnitude(all)) < D(least_sum), D(1 / stored), D(1.0));
-                total = all * D(-1 / stored) / unit;
+                total = all * D(D(-1 / stored) / unit);
                 return D(rounded_multiply_add(lacking, all, D(-elsewhere)) / D(t.divisor));
             };
             if constexpr (sizeof(T) == 4) {
@@ -143,7 +147,9 @@ struct log_softmax_pass {
             else
                 to.at_dominant = of_lanes(sums.above, sums.upstream_above, sums.sum.low, to.total, to.unit);
             // Lifted, nothing may overflow that its quotient would not.
-            return t.lift == T(1) || all_true<B>(magnitude(to.total) <= B(largest<T> / 4 / t.lift / (sizeof(T) == 4 ? T(0x1p65) : static_cast<T>(0x1p257))));
+            return t.lift == T(1) ||
+                   all_true<B>(magnitude(to.total) <=
+                               B(largest<T> / 4 / t.lift / (sizeof(T) == 4 ? T(0x1p65) : static_cast<T>(0x1p257))));
         }
     };
 
@@ -159,11 +165,11 @@ struct log_softmax_pass {
         };
         if (t.divisor == 1)
             return run([=](B y, B u) XSOFTMAX_INLINE_LAMBDA { return where(y > least, at_dominant, plain(y, u)); });
-        run([=, lift = B(t.lift), lifted_total = B(total * B(t.lift)), high = B(t.high), low = B(t.low)](
-                B y, B u) XSOFTMAX_INLINE_LAMBDA {
-            const B lifted = multiply_add(B(exponential(y, to_one, scale) * unit), lifted_total, B(u * lift));
-            return where(y > least, at_dominant, compensated_product(lifted, high, low));
-        });
+        run([=, lift = B(t.lift), lifted_total = B(total * B(t.lift)), high = B(t.high), low = B(t.low)](B y, B u)
+                XSOFTMAX_INLINE_LAMBDA {
+                    const B lifted = multiply_add(B(exponential(y, to_one, scale) * unit), lifted_total, B(u * lift));
+                    return where(y > least, at_dominant, compensated_product(lifted, high, low));
+                });
     }
 };
 
@@ -296,8 +302,12 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T
     std::uint64_t rare = 0;
     for (std::size_t r = 0; r < rows; r += B::size) {
         const column_lanes<B> lanes{rows - r < B::size ? rows - r : B::size};
-        const auto x_at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { return lanes.load(at.forward(i) + r); };
-        const auto u_at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA { return lanes.load(at.upstream(i) + r); };
+        const auto x_at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+            return lanes.load(at.forward(i) + r);
+        };
+        const auto u_at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+            return lanes.load(at.upstream(i) + r);
+        };
         backward_sums<B> found;
         const auto sum = [&](B c) {
             running_sum<B> total;
@@ -330,7 +340,9 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T
             rare |= ((std::uint64_t{1} << (lanes.count - 1) << 1) - 1) << r;
             continue;
         }
-        const auto load = [&](B Pass::rows::*which) XSOFTMAX_INLINE_LAMBDA { return of_rows.*which; };
+        const auto load = [&](B Pass::rows::*which) XSOFTMAX_INLINE_LAMBDA {
+            return of_rows.*which;
+        };
         Pass::with_result(t, load, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
             for (std::size_t i = 0; i < n; ++i) lanes.store(at.gradient(i) + r, result(x_at(i), u_at(i)));
         });

@@ -16,15 +16,15 @@
 namespace xsoftmax::kernels {
 
 /// XSOFTMAX_ENTRY(name, template parameters, function): calls function<Arch> of the parameters.
-#define XSOFTMAX_ENTRY(name, parameters, ...)                                 \
-    template <class T>                                                        \
-    struct name {                                                             \
-        using function = decltype(&__VA_ARGS__<default_arch parameters, T>);  \
-        template <class Arch>                                                 \
-        XSOFTMAX_SHARED_INLINE static constexpr function of()                 \
-        {                                                                     \
-            return &__VA_ARGS__<Arch parameters, T>;                          \
-        }                                                                     \
+#define XSOFTMAX_ENTRY(name, parameters, ...)                                \
+    template <class T>                                                       \
+    struct name {                                                            \
+        using function = decltype(&__VA_ARGS__<default_arch parameters, T>); \
+        template <class Arch>                                                \
+        XSOFTMAX_SHARED_INLINE static constexpr function of()                \
+        {                                                                    \
+            return &__VA_ARGS__<Arch parameters, T>;                         \
+        }                                                                    \
     }
 #define XSOFTMAX_WITH(...) , __VA_ARGS__
 

@@ -38,8 +38,7 @@ XSOFTMAX_INLINE const Element* gathered(const Element* from, std::ptrdiff_t step
                                         Element (&lanes)[B::size])
 {
     if (step == 1 && count == B::size) return from;
-    for (std::size_t k = 0; k < B::size; ++k)
-        lanes[k] = k < count ? from[static_cast<std::ptrdiff_t>(k) * step] : fill;
+    for (std::size_t k = 0; k < B::size; ++k) lanes[k] = k < count ? from[static_cast<std::ptrdiff_t>(k) * step] : fill;
     return lanes;
 }
 
@@ -63,7 +62,8 @@ XSOFTMAX_NEVER_INLINE bool compose_row(const row_mask<T>& mask, const T* logits,
         if (mask.keep != nullptr) {
             unsigned char lanes[B::size];
             const unsigned char* const from = mask.keep + offset * mask.keep_step;
-            x = where(are_zero<B>(gathered<B>(from, mask.keep_step, count, static_cast<unsigned char>(0), lanes)), left_out, x);
+            x = where(are_zero<B>(gathered<B>(from, mask.keep_step, count, static_cast<unsigned char>(0), lanes)),
+                      left_out, x);
         }
         // Not x > −inf, which -ffast-math takes for true, and a NaN is kept.
         keeps = keeps || !all_true<B>(x < B(-largest<T>));

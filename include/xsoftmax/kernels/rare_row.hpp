@@ -112,8 +112,9 @@ public:
         others_ = others + scaled(winners);
         sum_ = others_ + scaled(1.0);
         const double_double x1{others_.template to<double>(), 0};
-        logarithm_ = x1.high < 0x1p-30 ? others_ - others_ * others_ * scaled(0.5) + others_ * others_ * others_ * scaled(1.0 / 3)
-                                       : scaled(log_of(sum_));
+        logarithm_ = x1.high < 0x1p-30
+                         ? others_ - others_ * others_ * scaled(0.5) + others_ * others_ * others_ * scaled(1.0 / 3)
+                         : scaled(log_of(sum_));
     }
 
     /// Is there a finite maximum, and no NaN?
@@ -126,9 +127,7 @@ public:
     {
         if (at(i) == top_) return scaled(0.0);
         if (at(i) == -infinity<double> || temperature_ == 0) return scaled(infinity<double>);
-        // A quarter of each, since the difference may overflow.
-        const double quarter = 0.25;
-        return scaled(two_sum(top_ * quarter, -at(i) * quarter), 2) / scaled(temperature_);
+        return (scaled(top_) - scaled(at(i))) / scaled(temperature_);
     }
     [[nodiscard]] scaled exponential(std::size_t i) const { return exponential_of_minus(distance(i)); }
     [[nodiscard]] scaled probability(std::size_t i) const { return exponential(i) / sum_; }
@@ -191,12 +190,13 @@ XSOFTMAX_COLD void rare_softmax(const T* x, std::ptrdiff_t step, std::size_t n, 
 
 /// The loss of target probabilities t(i), and its gradient, times gradient_scale, unless `to` is null, which may be the logits.
 template <class T, class Targets>
-XSOFTMAX_COLD double rare_loss(const T* x, std::ptrdiff_t step, std::size_t n, const Targets& t, const loss_terms& terms,
-                               T* to, std::ptrdiff_t to_step)
+XSOFTMAX_COLD double rare_loss(const T* x, std::ptrdiff_t step, std::size_t n, const Targets& t,
+                               const loss_terms& terms, T* to, std::ptrdiff_t to_step)
 {
     const rare_row<T> row(x, step, n, terms.temperature);
     if (!row.is_defined()) {
-        for (std::size_t i = 0; to != nullptr && i < n; ++i) to[static_cast<std::ptrdiff_t>(i) * to_step] = not_a_number<T>;
+        for (std::size_t i = 0; to != nullptr && i < n; ++i)
+            to[static_cast<std::ptrdiff_t>(i) * to_step] = not_a_number<T>;
         return not_a_number<double>;
     }
     scaled loss, total;
@@ -234,8 +234,12 @@ template <class T>
 XSOFTMAX_COLD void rare_softmax_backward(const T* p, std::ptrdiff_t p_step, const T* u, std::ptrdiff_t u_step, T* to,
                                          std::ptrdiff_t to_step, std::size_t n, double temperature)
 {
-    const auto p_at = [&](std::size_t i) { return static_cast<double>(p[static_cast<std::ptrdiff_t>(i) * p_step]); };
-    const auto u_at = [&](std::size_t i) { return static_cast<double>(u[static_cast<std::ptrdiff_t>(i) * u_step]); };
+    const auto p_at = [&](std::size_t i) {
+        return static_cast<double>(p[static_cast<std::ptrdiff_t>(i) * p_step]);
+    };
+    const auto u_at = [&](std::size_t i) {
+        return static_cast<double>(u[static_cast<std::ptrdiff_t>(i) * u_step]);
+    };
     double c = 0;
     std::size_t dominant = 0;
     for (std::size_t i = 0; i < n; ++i)
@@ -244,7 +248,9 @@ XSOFTMAX_COLD void rare_softmax_backward(const T* p, std::ptrdiff_t p_step, cons
             c = u_at(i);
         }
     if (dominant != 1) c = 0;
-    const auto difference = [&](std::size_t i) { return scaled(u_at(i)) - scaled(c); };
+    const auto difference = [&](std::size_t i) {
+        return scaled(u_at(i)) - scaled(c);
+    };
     scaled mean;
     for (std::size_t i = 0; i < n; ++i) mean = mean + scaled(p_at(i)) * difference(i);
     for (std::size_t i = 0; i < n; ++i)
@@ -253,11 +259,15 @@ XSOFTMAX_COLD void rare_softmax_backward(const T* p, std::ptrdiff_t p_step, cons
 }
 
 template <class T>
-XSOFTMAX_COLD void rare_log_softmax_backward(const T* y, std::ptrdiff_t y_step, const T* u, std::ptrdiff_t u_step, T* to,
-                                             std::ptrdiff_t to_step, std::size_t n, double temperature)
+XSOFTMAX_COLD void rare_log_softmax_backward(const T* y, std::ptrdiff_t y_step, const T* u, std::ptrdiff_t u_step,
+                                             T* to, std::ptrdiff_t to_step, std::size_t n, double temperature)
 {
-    const auto y_at = [&](std::size_t i) { return static_cast<double>(y[static_cast<std::ptrdiff_t>(i) * y_step]); };
-    const auto u_at = [&](std::size_t i) { return static_cast<double>(u[static_cast<std::ptrdiff_t>(i) * u_step]); };
+    const auto y_at = [&](std::size_t i) {
+        return static_cast<double>(y[static_cast<std::ptrdiff_t>(i) * y_step]);
+    };
+    const auto u_at = [&](std::size_t i) {
+        return static_cast<double>(u[static_cast<std::ptrdiff_t>(i) * u_step]);
+    };
     scaled all, elsewhere;
     std::size_t dominant = n, count = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -274,7 +284,8 @@ XSOFTMAX_COLD void rare_log_softmax_backward(const T* y, std::ptrdiff_t y_step, 
         if (count == 1 && i == dominant)
             gradient = -elsewhere - scaled(::expm1(y_at(i))) * all;
         else
-            gradient = scaled(u_at(i)) - (y_at(i) > 0 ? scaled(::exp(y_at(i))) : exponential_of_minus(scaled(-y_at(i)))) * all;
+            gradient =
+                scaled(u_at(i)) - (y_at(i) > 0 ? scaled(::exp(y_at(i))) : exponential_of_minus(scaled(-y_at(i)))) * all;
         to[static_cast<std::ptrdiff_t>(i) * to_step] = (gradient / scaled(temperature)).template to<T>();
     }
 }

@@ -37,8 +37,9 @@ struct column_lanes {
 /// `Vectors` vectors of rows; only a single one may be a part. False, and nothing written but exponentials, if the rows are to be
 /// summed one at a time. Each is relative to its maximum.
 template <std::size_t Vectors, bool Splits, class B>
-XSOFTMAX_INLINE bool sum_panel(columns<const value_of<B>> x, std::size_t n, column_lanes<B> lanes, columns<value_of<B>> e,
-                               const scale_for<B>& scale, row_sums<value_of<B>>& to, std::size_t at)
+XSOFTMAX_INLINE bool sum_panel(columns<const value_of<B>> x, std::size_t n, column_lanes<B> lanes,
+                               columns<value_of<B>> e, const scale_for<B>& scale, row_sums<value_of<B>>& to,
+                               std::size_t at)
 {
     using T = value_of<B>;
     const auto load = [&](std::size_t i, std::size_t k) XSOFTMAX_INLINE_LAMBDA {
@@ -102,12 +103,15 @@ XSOFTMAX_NEVER_INLINE std::size_t sum_columns(columns<const T> x, std::size_t co
     scale_for<B> room;
     const auto& scale = scale_for<B>::make(temperature, room);
     to.rare = 0;
-    const auto results = [&](std::size_t r) { return e.first == nullptr ? e : e.from(r); };
+    const auto results = [&](std::size_t r) {
+        return e.first == nullptr ? e : e.from(r);
+    };
     std::size_t r = 0;
     for (; count - r >= several * B::size; r += several * B::size)
         if (!sum_panel<several, Splits, B>(x.from(r), n, {B::size}, results(r), scale, to, r)) return r;
     for (; r < count; r += B::size)
-        if (!sum_panel<1, Splits, B>(x.from(r), n, {count - r < B::size ? count - r : B::size}, results(r), scale, to, r))
+        if (!sum_panel<1, Splits, B>(x.from(r), n, {count - r < B::size ? count - r : B::size}, results(r), scale, to,
+                                     r))
             return r;
     return count;
 }
@@ -120,7 +124,9 @@ XSOFTMAX_NEVER_INLINE void write_columns(const Kind& kind, columns<const T> from
     using B = xsimd::batch<T, Arch>;
     for (std::size_t r = 0; r < count; r += B::size) {
         const column_lanes<B> lanes{count - r < B::size ? count - r : B::size};
-        const auto numbers = [&](const T* of_rows) XSOFTMAX_INLINE_LAMBDA { return lanes.load(of_rows + r); };
+        const auto numbers = [&](const T* of_rows) XSOFTMAX_INLINE_LAMBDA {
+            return lanes.load(of_rows + r);
+        };
         with_result<B>(kind, numbers, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
             for (std::size_t i = 0; i < n; ++i) {
                 B t(T(0));

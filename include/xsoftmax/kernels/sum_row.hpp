@@ -18,7 +18,7 @@ inline namespace XSOFTMAX_TARGET {
 inline constexpr std::size_t block_size = 8;
 
 template <class B>
-inline constexpr std::size_t block_of = block_size * B::size;
+inline constexpr std::size_t block_of = block_size* B::size;
 
 /// The running sum of a sweep over vectors, lane by lane: in double, or in pairs.
 template <class B>
@@ -129,13 +129,13 @@ struct row_sweep {
     bool in_trees = true;       ///< are whole blocks added as trees?
     const T* stored = nullptr;  ///< where the exponentials are, unless they are nowhere
 
-    /// False as soon as an element is too far above a guess: its exponential would overflow. Exponentials go to `e` unless it is
+    /// False as soon as an element is above the `highest` that a guess allows: its exponential might overflow. Exponentials go to `e` unless it is
     /// null, with a whole vector at the row's end where it `pads`; such rows are added vector by vector, as in a group.
-    XSOFTMAX_INLINE bool run(T guess, T* e, bool pads, bool prefetches)
+    XSOFTMAX_INLINE bool run(T highest, T* e, bool pads, bool prefetches)
     {
         running_sum<B> total;
         in_trees = !pads;
-        const B most(guess + scale.guess_limit);
+        const B most(highest);
         B seen(-infinity<T>);
         std::size_t i = 0;
         for (; in_trees && n - i >= block_of<B>; i += block_of<B>) {
@@ -308,12 +308,14 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
     };
     row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale)};
     sweep.stored = e;
+    // Gradients are exponentials times factors that may be small themselves.
+    const T limit = Splits ? scale.guess_limit / 2 : scale.guess_limit;
     if (e != x) {
         const bool is_short = n <= regime<B>::short_elements;
         const T guess = is_short ? T(0) : row_maximum<Arch>(x, regime<B>::guess_elements);
         if (is_short || is_near(guess, scale)) [[likely]] {
             if (!is_short) sweep.to = reference<B>::to(B(guess), scale);
-            if (sweep.run(guess, e, pads, prefetches) && sweep.is_good()) [[likely]]
+            if (sweep.run(guess + limit, e, pads, prefetches) && sweep.is_good()) [[likely]]
                 return finish(sweep);
         }
     }

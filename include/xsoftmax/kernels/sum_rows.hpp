@@ -52,7 +52,8 @@ struct lane_sums {
         else if constexpr (has_fused_multiply_add<arch_of<B>>) {
             const D inverse = one / sum.low;
             inverse.store_aligned(results.inverse_high + at);
-            ((multiply_add(D(-inverse), sum.low, one) - inverse * sum.high) * inverse).store_aligned(results.inverse_low + at);
+            ((multiply_add(D(-inverse), sum.low, one) - inverse * sum.high) * inverse)
+                .store_aligned(results.inverse_low + at);
         }
         else {
             alignas(B) double high[B::size], low[B::size];
@@ -106,7 +107,9 @@ private:
             put(others, results.others);
             put(own, results.own);
             for (std::size_t k = at; k < at + B::size; ++k) {
-                const auto of = [k](const wide_numbers<T>& from) { return double_double{from.part[0][k], from.part[1][k]}; };
+                const auto of = [k](const wide_numbers<T>& from) {
+                    return double_double{from.part[0][k], from.part[1][k]};
+                };
                 const double_double log = log_one_plus(of(results.others) / of(results.own));
                 results.logarithm.part[0][k] = log.high;
                 results.logarithm.part[1][k] = log.low;
@@ -159,7 +162,7 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
     for (bool is_exact = sizeof(T) == 8;; is_exact = true) {
         if (is_exact) guess = reduce_across(tops, larger{});
         const bool is_near = all_true<B>(magnitude(guess) <= B(exp_constants<T>::near_octaves * scale.octave));
-        const bool is_low = any_true<B>(most - guess > B(scale.guess_limit));
+        const bool is_low = any_true<B>(most - guess > B(Splits ? scale.guess_limit / 2 : scale.guess_limit));
         if (!is_near || (is_low && !is_exact)) {
             if (is_exact) return false;
             continue;
@@ -230,7 +233,8 @@ XSOFTMAX_NEVER_INLINE void sum_rows(strided_rows<const T> rows, std::size_t coun
     std::size_t r = 0;
     const auto one_by_one = [&](std::size_t last) {
         for (; r < last; ++r)
-            sum_row<Arch, Splits>(rows(r), n, e.first == nullptr ? nullptr : e(r), padded, temperature, prefetches, to, r);
+            sum_row<Arch, Splits>(rows(r), n, e.first == nullptr ? nullptr : e(r), padded, temperature, prefetches, to,
+                                  r);
     };
     if (padded && n <= regime<B>::group_elements) {
         scale_for<B> room;

@@ -63,7 +63,7 @@
 #define XSOFTMAX_INSTRUCTIONS                                                                                         \
     XSOFTMAX_JOIN(                                                                                                    \
         XSOFTMAX_JOIN(                                                                                                \
-            arm, XSOFTMAX_ARM_VERSION, _,                                                                                 \
+            arm, XSOFTMAX_ARM_VERSION, _,                                                                             \
             XSOFTMAX_EIGHT(__ARM_NEON, __ARM_FEATURE_FMA, __ARM_FEATURE_SVE, __ARM_FEATURE_SVE2,                      \
                            __ARM_FEATURE_DOTPROD, __ARM_FEATURE_FP16_VECTOR_ARITHMETIC, __ARM_FEATURE_ATOMICS,        \
                            __ARM_FEATURE_BF16_VECTOR_ARITHMETIC),                                                     \
@@ -119,7 +119,7 @@
 #endif
 
 #define XSOFTMAX_TARGET                                                                                              \
-    XSOFTMAX_JOIN(XSOFTMAX_INSTRUCTIONS, _, XSOFTMAX_THROWS, XSOFTMAX_DISPATCHES, XSOFTMAX_OUTLINED,                    \
+    XSOFTMAX_JOIN(XSOFTMAX_INSTRUCTIONS, _, XSOFTMAX_THROWS, XSOFTMAX_DISPATCHES, XSOFTMAX_OUTLINED,                 \
                   XSOFTMAX_EIGHT(__FAST_MATH__, __FINITE_MATH_ONLY__, __RECIPROCAL_MATH__, __ASSOCIATIVE_MATH__,     \
                                  __NO_SIGNED_ZEROS__, __NO_TRAPPING_MATH__, __ROUNDING_MATH__, __SANITIZE_THREAD__), \
                   XSOFTMAX_SCALARS, )

@@ -47,8 +47,7 @@ XSOFTMAX_NEVER_INLINE target_sums<T> sum_targets(const T* x, const T* targets, s
     if (i != n) add(load_part(x + i, n - i, zero), load_part(targets + i, n - i, zero));
     const double_double sum = widened(elsewhere.total());
     double_double sum_of_distances = distance[0].total();
-    if constexpr (sizeof(T) == 4)
-        sum_of_distances = {reduce(D(distance[0].first + distance[1].first), added{}), 0};
+    if constexpr (sizeof(T) == 4) sum_of_distances = {reduce(D(distance[0].first + distance[1].first), added{}), 0};
     return {{sum.high, sum.low}, to_double(at_top.total()), {sum_of_distances.high, sum_of_distances.low}};
 }
 

@@ -46,9 +46,8 @@ inline namespace XSOFTMAX_TARGET {
 template <class B, class Load, class Run>
 XSOFTMAX_INLINE void with_result(const scaled_exponentials<value_of<B>>& kind, const Load& load, const Run& run)
 {
-    run([high = load(kind.high), low = load(kind.low)](B e, B) XSOFTMAX_INLINE_LAMBDA {
-        return compensated_product(e, high, low);
-    });
+    run([high = load(kind.high), low = load(kind.low)](B e, B)
+            XSOFTMAX_INLINE_LAMBDA { return compensated_product(e, high, low); });
 }
 
 template <class B, class Load, class Run>
@@ -57,7 +56,9 @@ XSOFTMAX_INLINE void with_result(const shifted_logits<value_of<B>>& kind, const 
     using T = value_of<B>;
     const B top = load(kind.maximum), minus_log = load(kind.minus_logarithm);
     // Both terms have the same sign, so nothing cancels.
-    const auto distance = [top](B x) XSOFTMAX_INLINE_LAMBDA { return kept_together(B(x - top)); };
+    const auto distance = [top](B x) XSOFTMAX_INLINE_LAMBDA {
+        return kept_together(B(x - top));
+    };
     if (kind.inverse_high == T(1) && kind.inverse_low == T(0))
         return run([=](B x, B) XSOFTMAX_INLINE_LAMBDA { return B(distance(x) + minus_log); });
     run([=, high = B(kind.inverse_high), low = B(kind.inverse_low)](B x, B) XSOFTMAX_INLINE_LAMBDA {
@@ -79,14 +80,16 @@ XSOFTMAX_INLINE void with_result(const scaled_less_targets<value_of<B>>& kind, c
 /// Rows of n contiguous elements. `other` may be null where it is not read. With `padded`, whole vectors may be read at a row's
 /// end of `from`.
 template <class Arch, class Kind, class T>
-XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> from, bool padded, strided_rows<const T> other,
-                                      strided_rows<T> to, std::size_t first, std::size_t count, std::size_t n)
+XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> from, bool padded,
+                                      strided_rows<const T> other, strided_rows<T> to, std::size_t first,
+                                      std::size_t count, std::size_t n)
 {
     using B = xsimd::batch<T, Arch>;
     const std::size_t in_blocks = n - n % block_of<B>, whole = (n - 1) / B::size * B::size, end = n - whole;
     const B zero(T(0));
     const auto row = [&](std::size_t r, const auto& write) XSOFTMAX_INLINE_LAMBDA {
-        with_result<B>(kind, [r](const T* numbers) XSOFTMAX_INLINE_LAMBDA { return B(numbers[r]); }, write);
+        with_result<B>(
+            kind, [r](const T* numbers) XSOFTMAX_INLINE_LAMBDA { return B(numbers[r]); }, write);
     };
     const auto write_end = [&](std::size_t r, const auto& result, bool pads) XSOFTMAX_INLINE_LAMBDA {
         const T* const x = from(r) + whole;
@@ -125,13 +128,15 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
 /// The same past the caches, for rows of at least a line each whose results do not stay in one: their lines are not read first, and
 /// not kept. end_of_stores_past_caches() is to follow. Whole vectors may be read at a row's end of `from`.
 template <class Arch, class Kind, class T>
-XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> from, strided_rows<T> to, std::size_t first,
-                                       std::size_t count, std::size_t n)
+XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> from, strided_rows<T> to,
+                                       std::size_t first, std::size_t count, std::size_t n)
 {
     using B = xsimd::batch<T, Arch>;
     constexpr std::size_t line_bytes = 64, line = line_bytes / sizeof(T);
     for (std::size_t r = first; r < first + count; ++r) {
-        const auto numbers = [r](const T* of_rows) XSOFTMAX_INLINE_LAMBDA { return B(of_rows[r]); };
+        const auto numbers = [r](const T* of_rows) XSOFTMAX_INLINE_LAMBDA {
+            return B(of_rows[r]);
+        };
         with_result<B>(kind, numbers, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
             const T* const x = from(r);
             T* const y = to(r);

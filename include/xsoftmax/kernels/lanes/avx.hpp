@@ -19,7 +19,8 @@ XSOFTMAX_INLINE __m256d at_least(__m256d x, __m256d bound) { return _mm256_max_p
 
 /// From the entry 8 − count on, `count` have their sign set: a sliding window costs one load, a mask made by comparing about 20
 /// instructions.
-alignas(64) inline constexpr std::int32_t sliding_mask_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+alignas(64) inline constexpr std::int32_t sliding_mask_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                                                 0,  0,  0,  0,  0,  0,  0,  0};
 alignas(64) inline constexpr std::int64_t sliding_mask_64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 
 XSOFTMAX_INLINE __m256i first_lanes_32(std::size_t count)

@@ -58,7 +58,8 @@ inline constexpr bool is_avx512 = std::is_base_of_v<xsimd::avx512f, Arch>;
 template <class Arch>
 inline constexpr bool is_avx2 = std::is_base_of_v<xsimd::fma3<xsimd::avx2>, Arch>;
 template <class Arch>
-inline constexpr bool is_x86 = std::is_base_of_v<xsimd::sse2, Arch> || std::is_base_of_v<xsimd::avx, Arch> || is_avx512<Arch>;
+inline constexpr bool is_x86 =
+    std::is_base_of_v<xsimd::sse2, Arch> || std::is_base_of_v<xsimd::avx, Arch> || is_avx512<Arch>;
 
 /// Does `multiply_add` round once? By the architecture rather than the compiler's flags, so that results of an architecture are
 /// the same wherever it is compiled.
@@ -385,10 +386,10 @@ XSOFTMAX_INLINE mask_of<B> are_zero(const unsigned char* bytes)
 
 /// How many entries a table has that look_up finds in one to four instructions; 0 where there is none.
 template <class B>
-inline constexpr std::size_t table_size = is_avx512<arch_of<B>>         ? 16
-                                          : !is_avx2<arch_of<B>>        ? 0
-                                          : sizeof(value_of<B>) == 4    ? 8
-                                                                        : 4;
+inline constexpr std::size_t table_size = is_avx512<arch_of<B>>      ? 16
+                                          : !is_avx2<arch_of<B>>     ? 0
+                                          : sizeof(value_of<B>) == 4 ? 8
+                                                                     : 4;
 
 /// table[k mod table_size<B>] for the integer k in the low bits of each lane.
 template <class B, std::size_t Size>

@@ -27,7 +27,8 @@ template <class T, class A>
 class batch_bool;
 
 template <class B>
-B(max)(const B&, const B&);
+B(max)
+(const B&, const B&);
 template <class B>
 B abs(const B&);
 template <class B>
@@ -139,12 +140,12 @@ public:
     }
 
 #define XSOFTMAX_LANE_BY_LANE(operation)                                                                   \
-    XSOFTMAX_INLINE friend batch operator operation(const batch& a, const batch& b)                 \
+    XSOFTMAX_INLINE friend batch operator operation(const batch& a, const batch& b)                        \
     {                                                                                                      \
         return of([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return T(a.lane[k] operation b.lane[k]); }); \
     }
 #define XSOFTMAX_COMPARED_LANE_BY_LANE(operation)                                                          \
-    XSOFTMAX_INLINE friend batch_bool_type operator operation(const batch& a, const batch& b)       \
+    XSOFTMAX_INLINE friend batch_bool_type operator operation(const batch& a, const batch& b)              \
     {                                                                                                      \
         return where([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA { return a.lane[k] operation b.lane[k]; }); \
     }

@@ -228,7 +228,8 @@ struct temperature_scale {
         s.octave = static_cast<T>(octave);
         s.guess_limit = exp_constants<T>::guess_limit * static_cast<T>(temperature);
         double rest = octave - high;
-        if (!__builtin_is_constant_evaluated()) rest = rounded(rest);  // -ffast-math would add the low part to the whole
+        if (!__builtin_is_constant_evaluated())
+            rest = rounded(rest);  // -ffast-math would add the low part to the whole
         s.ln_2_times = {static_cast<T>(high), static_cast<T>(rest + product_rest(ln_2, t.high, octave))};
         double power = 1 / temperature;
         s.natural[0] = static_cast<T>(power);
@@ -427,9 +428,8 @@ XSOFTMAX_INLINE D exp2_of_float(D t)
 
 /// exponential(top) of rows of float in each lane before its rounding, which would be an error of all that is divided by it.
 template <class B>
-XSOFTMAX_INLINE two_halves<doubles_of<B>> unrounded_exponentials(B top, const reference<B>& to,
-                                                                 const scale_for<B>& scale)
-    requires(sizeof(value_of<B>) == 4)
+XSOFTMAX_INLINE two_halves<doubles_of<B>> unrounded_exponentials(
+    B top, const reference<B>& to, const scale_for<B>& scale) requires(sizeof(value_of<B>) == 4)
 {
     using D = doubles_of<B>;
     const auto d = to_doubles(B(top - to.shift)), octaves = to_doubles(B(B(exponent_base<B>) - to.offset));
@@ -442,8 +442,8 @@ XSOFTMAX_INLINE two_halves<doubles_of<B>> unrounded_exponentials(B top, const re
 
 /// The same of rows of double.
 template <class B>
-XSOFTMAX_INLINE pair<B> unrounded_exponentials(B top, const reference<B>& to, const scale_for<B>& scale)
-    requires(sizeof(value_of<B>) == 8)
+XSOFTMAX_INLINE pair<B> unrounded_exponentials(B top, const reference<B>& to,
+                                               const scale_for<B>& scale) requires(sizeof(value_of<B>) == 8)
 {
     const exponential_parts<B> parts(top, to, scale, std::true_type{});
     if constexpr (exp2_steps<B> != 1)
