@@ -7,6 +7,8 @@
 #include "logits.hpp"
 #include "oracle.hpp"
 
+#include <xsoftmax/xsoftmax.hpp>
+
 #include <limits>
 
 namespace {

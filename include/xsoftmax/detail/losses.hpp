@@ -139,8 +139,8 @@ struct row_loss {
         return static_cast<T>(number_of(result));
     }
 
-    /// Has the maximum more than half of the mass?
-    [[nodiscard]] bool is_dominated() const { return kernels::leading(others * inverse) < 0.5; }
+    /// Has the maximum more than half of the mass? Not where it stands twice, whatever sums were rounded to.
+    [[nodiscard]] bool is_dominated() const { return kernels::leading(others * inverse) < 0.49; }
 
     /// The gradient there, given Σ t elsewhere and t: (Σ t)·p − t = (Σ t elsewhere)·p − t·(1 − p), of which nothing is lost.
     [[nodiscard]] T at_dominant(W elsewhere, W at_top) const

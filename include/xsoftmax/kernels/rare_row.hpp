@@ -199,13 +199,18 @@ XSOFTMAX_COLD double rare_loss(const T* x, std::ptrdiff_t step, std::size_t n, c
             to[static_cast<std::ptrdiff_t>(i) * to_step] = not_a_number<T>;
         return not_a_number<double>;
     }
-    scaled loss, total;
+    // Beside the largest target, what others sum to would be lost of their sum.
+    std::size_t largest_at = 0;
+    for (std::size_t i = 1; i < n; ++i)
+        if (t(i) > t(largest_at)) largest_at = i;
+    scaled loss, rest;
     for (std::size_t i = 0; i < n; ++i) {
         const scaled weight(t(i));
         if (weight.m.high == 0) continue;  // adds 0 whatever its logit
         loss = loss + weight * (row.distance(i) + row.logarithm());
-        total = total + weight;
+        if (i != largest_at) rest = rest + weight;
     }
+    const scaled total = n == 0 ? rest : rest + scaled(t(largest_at));
     const scaled z(terms.z_loss), all = row.log_sum_exp();
     if (terms.z_loss != 0) loss = loss + z * all * all;
     const scaled of_z = terms.z_loss == 0 ? scaled(0.0) : scaled(2.0) * z * all;
@@ -215,7 +220,7 @@ XSOFTMAX_COLD double rare_loss(const T* x, std::ptrdiff_t step, std::size_t n, c
         const scaled own(t(i)), p = row.probability(i);
         // (Σ t)·p − t = (Σ other t)·p − t·(1 − p); what is multiplied by a probability of 0 is 0.
         scaled gradient = -(own * row.complement(i));
-        if (p.m.high != 0) gradient = (total - own) * p + gradient + of_z * p;
+        if (p.m.high != 0) gradient = (i == largest_at ? rest : total - own) * p + gradient + of_z * p;
         to[static_cast<std::ptrdiff_t>(i) * to_step] = (gradient * factor).template to<T>();
     }
     return loss.template to<double>();
