@@ -15,7 +15,8 @@ inline namespace XSOFTMAX_TARGET {
 template <class F>
 void for_each_bit(std::uint64_t bits, const F& f)
 {
-    for (; bits != 0; bits &= bits - 1) f(static_cast<std::size_t>(std::countr_zero(bits)));
+    for (std::size_t r = 0; bits != 0; ++r, bits >>= 1)
+        if ((bits & 1) != 0) f(r);
 }
 
 /// A number of a wide_numbers.

@@ -312,7 +312,8 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
     const T limit = Splits ? scale.guess_limit / 2 : scale.guess_limit;
     if (e != x) {
         const bool is_short = n <= regime<B>::short_elements;
-        const T guess = is_short ? T(0) : row_maximum<Arch>(x, regime<B>::guess_elements);
+        const T guess =
+            is_short ? T(0) : row_maximum<Arch>(x, n < regime<B>::guess_elements ? n : regime<B>::guess_elements);
         if (is_short || is_near(guess, scale)) [[likely]] {
             if (!is_short) sweep.to = reference<B>::to(B(guess), scale);
             if (sweep.run(guess + limit, e, pads, prefetches) && sweep.is_good()) [[likely]]

@@ -215,8 +215,9 @@ struct temperature_scale {
     split<T> ln_2_times;       ///< T·ln 2, the high part short
     T octave;                  ///< T·ln 2
     T guess_limit;             ///< how far a maximum may be above a reference
+    T inverse;                 ///< 1/T
     double octaves;            ///< log2(e)/T
-    T natural[natural_terms];  ///< e^(r/T) = 1 + r·(natural[0] + r·(…))
+    T natural[natural_terms];  ///< e^r = 1 + r·(natural[0] + r·(…))
 
     XSOFTMAX_INLINE static constexpr temperature_scale computed(double temperature)
     {
@@ -231,12 +232,9 @@ struct temperature_scale {
         if (!__builtin_is_constant_evaluated())
             rest = rounded(rest);  // -ffast-math would add the low part to the whole
         s.ln_2_times = {static_cast<T>(high), static_cast<T>(rest + product_rest(ln_2, t.high, octave))};
-        double power = 1 / temperature;
-        s.natural[0] = static_cast<T>(power);
-        for (std::size_t k = 1; k < natural_terms; ++k) {
-            power /= temperature;
-            s.natural[k] = static_cast<T>(exp_coefficients<T>[k - 1] * power);
-        }
+        s.inverse = static_cast<T>(1 / temperature);
+        s.natural[0] = 1;
+        for (std::size_t k = 1; k < natural_terms; ++k) s.natural[k] = exp_coefficients<T>[k - 1];
         return s;
     }
 
@@ -379,6 +377,7 @@ struct exponential_parts {
         if constexpr (is_reduced_to_natural<B>) {
             // n·ln2_high is exact because ln2_high is short, and so is its difference from x.
             remainder = rounded(B(d + minus_n * B(s.ln_2_times.high))) + minus_n * B(s.ln_2_times.low);
+            remainder = remainder * B(s.inverse);
             fraction = multiply_add(polynomial<B>(s.natural, remainder), remainder, B(T(1)));
             power = shift_bits_left<mantissa_bits>(counted);
         }
