@@ -169,14 +169,14 @@ inline namespace XSOFTMAX_TARGET {
 /// 0 ≤ temperature < ∞; NaN fails every comparison.
 inline void check_temperature(const char* function, double temperature)
 {
-    if (!(temperature >= 0 && temperature <= (std::numeric_limits<double>::max)())) [[unlikely]]
+    if (!(temperature >= 0 && temperature <= 1.7976931348623157e308)) [[unlikely]]
         fail_temperature(function, temperature, "finite and >= 0");
 }
 
 /// 0 < temperature < ∞.
 inline void check_positive_temperature(const char* function, double temperature)
 {
-    if (!(temperature > 0 && temperature <= (std::numeric_limits<double>::max)())) [[unlikely]]
+    if (!(temperature > 0 && temperature <= 1.7976931348623157e308)) [[unlikely]]
         fail_temperature(function, temperature, "finite and > 0");
 }
 

@@ -209,7 +209,8 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
     std::uint64_t rare = 0;
     const auto look = [&](std::size_t r, T top) {
         const T *const t = part.targets.at(r), *const x = part.logits.at(r);
-        top_at[r] = gradients ? static_cast<std::size_t>(std::find(x, x + n, top) - x) : n;
+        // Not std::find: of the standard library's functions the linker keeps one for units of all instruction sets.
+        for (top_at[r] = gradients ? 0 : n; top_at[r] != n && x[top_at[r]] != top;) ++top_at[r];
         sums[r] = call<kernels::sum_targets_entry<T>>(part.logits.at(r), t, n, top);
         const double total = sums[r].elsewhere[0] + sums[r].at_top;
         if (!is_ordinary_factor(total, n) ||
