@@ -83,15 +83,7 @@ struct row_loss {
     [[nodiscard]] W log_sum_exp() const { return over_temperature(kernels::wide_from<T>(top)) + log_sum; }
 
     /// −log softmax(x/T) of the logit x, both terms of which are ≥ 0.
-    [[nodiscard]] double negative_log(double x) const
-    {
-        if (x == -kernels::infinity<double> || kernels::has_bits_of(x, -kernels::infinity<double>))
-            return kernels::infinity<double>;
-        const double_double apart = kernels::two_sum(top, -x);
-        return number_of(over_temperature(kernels::wide_from<T>(sizeof(T) == 4 ? double_double{top - x, 0} : apart)) +
-                         log_sum);
-    }
-    [[nodiscard]] W unrounded_negative_log(double x) const
+    [[nodiscard]] W negative_log(double x) const
     {
         const double_double apart = kernels::two_sum(top, -x);
         return over_temperature(kernels::wide_from<T>(sizeof(T) == 4 ? double_double{top - x, 0} : apart)) + log_sum;
@@ -182,7 +174,7 @@ void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, b
         else if (kernels::has_bits_of(logit[r], -kernels::infinity<T>))
             take(r, row.with_z(kernels::wide_from<T>(w * kernels::infinity<double>)));
         else
-            take(r, row.with_z(kernels::wide_from<T>(w) * row.unrounded_negative_log(x)));
+            take(r, row.with_z(kernels::wide_from<T>(w) * row.negative_log(x)));
         const kernels::split<T> factor = row.factor(kernels::wide_from<T>(w));
         high[r] = factor.high;
         low[r] = factor.low;
@@ -253,7 +245,7 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         const auto distance = kernels::wide_from<T>(double_double{sums[r].distance[0], sums[r].distance[1]});
         // A single target is what a class of that weight is, bit for bit.
         if (only[r] != n)
-            take(r, row.with_z(total * row.unrounded_negative_log(static_cast<double>(only_logit[r]))));
+            take(r, row.with_z(total * row.negative_log(static_cast<double>(only_logit[r]))));
         else
             take(r, row.with_z(row.over_temperature(distance) + total * row.log_sum));
         const kernels::split<T> factor = row.factor(total);
