@@ -120,7 +120,7 @@ struct log_softmax_pass {
             const B one(T(1));
             if (!all_true<B>(sums.above <= B(T(0x1p-10))) || !all_true<B>(sums.count <= one)) return false;
             to.least = where(sums.count == one, B(bound), B(infinity<T>));
-            const auto of_lanes = [&](D y, D u, D elsewhere, D& total, D& unit) XSOFTMAX_INLINE_LAMBDA {
+            const auto of_lanes = [&](D y, D u, D elsewhere, D& sum, D& of) XSOFTMAX_INLINE_LAMBDA {
                 // exp(y) − 1 = y·(1 + y/2·(1 + y/3·(…)))
                 D series(1.0);
                 XSOFTMAX_UNROLL
@@ -131,8 +131,8 @@ struct log_softmax_pass {
                 // Σ u would lose its own to that, as probabilities.
                 constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257,
                                  least_sum = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
-                unit = where(D(magnitude(all)) < D(least_sum), D(1 / stored), D(1.0));
-                total = all * D(D(-1 / stored) / unit);
+                of = where(D(magnitude(all)) < D(least_sum), D(1 / stored), D(1.0));
+                sum = all * D(D(-1 / stored) / of);
                 return D(rounded_multiply_add(lacking, all, D(-elsewhere)) / D(t.divisor));
             };
             if constexpr (sizeof(T) == 4) {

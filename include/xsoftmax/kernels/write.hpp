@@ -151,8 +151,10 @@ XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> f
             part(0, i);
             for (; n - i >= line; i += line) {
                 XSOFTMAX_UNROLL
-                for (std::size_t k = i; k < i + line; k += B::size)
-                    store_past_caches(y + k, B(result(load_whole<B>(x + k), zero)));
+                for (std::size_t k = 0; k < line / B::size; ++k) {
+                    const std::size_t at = i + k * B::size;
+                    store_past_caches(y + at, B(result(load_whole<B>(x + at), zero)));
+                }
             }
             part(i, n);
         });
