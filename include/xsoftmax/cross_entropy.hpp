@@ -35,57 +35,17 @@ namespace xsoftmax {
 namespace detail {
 inline namespace XSOFTMAX_TARGET {
 
-/// Targets as run_losses takes them: class indices as a span, probabilities as an operand.
 template <class Logits, class Targets>
-[[nodiscard]] auto as_targets(const Targets& targets)
+[[nodiscard]] loss_targets<value_type<const Logits&>> as_targets(const Targets& targets)
 {
-    if constexpr (class_index<Targets>)
-        return std::span<const Targets>(&targets, 1);
+    static_assert(!is_row_like<const Logits&> || !range<const Targets&> || !class_indices<const Targets&>,
+                  "xsoftmax: a row has one class, which is an integer and no list");
+    if constexpr (counting<Targets>)
+        return {std::span<const Targets>(&targets, 1), {}};
     else if constexpr (class_indices<const Targets&>)
-        return std::span<const std::ranges::range_value_t<Targets>>(std::ranges::data(targets),
-                                                                    std::ranges::size(targets));
+        return {targets, {}};
     else
-        return as_input_like<Logits>(targets);
-}
-
-/// A row's: a class as it is.
-template <class Logits, class Targets>
-[[nodiscard]] auto target_of_row(const Targets& targets)
-{
-    if constexpr (class_index<Targets>)
-        return targets;
-    else
-        return as_input_like<Logits>(targets);
-}
-
-/// The loss of a row under no mask, and its gradient if there is one.
-template <class T, class Targets, class... Gradient>
-T row_loss_of(const operand<const T>& logits, const Targets& targets, const cross_entropy_options<T>& options,
-              const Gradient&... gradient)
-{
-    constexpr const char* function = "softmax_cross_entropy";
-    const std::size_t n = logits.extents[0];
-    static_cast<void>(check_axis(function, options.axis, 1));
-    check_loss_options(function, options, n);
-    T* output = nullptr;
-    const auto check = [&](const operand<T>& to) {
-        check_extents(function, "gradient", to, "logits", logits);
-        check_rows_same_or_apart<T>(function, "gradient", to.data, "logits", logits.data, n);
-        check_apart(function, "gradient", to, "class_weights", options.class_weights);
-        if constexpr (!class_index<Targets>) check_apart(function, "gradient", to, "targets", targets);
-        output = to.data;
-    };
-    if constexpr (class_index<Targets>) {
-        const bool is_ignored = std::cmp_equal(targets, options.ignore_index);
-        const std::size_t index = is_ignored ? 0 : check_class(function, targets, n);
-        (check(gradient), ...);
-        return run_row_loss<T>(logits, nullptr, index, is_ignored, output, options);
-    }
-    else {
-        check_extents(function, "targets", targets, "logits", logits);
-        (check(gradient), ...);
-        return run_row_loss<T>(logits, targets.data, 0, false, output, options);
-    }
+        return {{}, as_input_like<Logits>(targets)};
 }
 
 }  // namespace XSOFTMAX_TARGET
@@ -116,8 +76,8 @@ auto softmax_cross_entropy(const Logits& logits, const Targets& targets,
     -> detail::value_type<const Logits&>
 {
     if constexpr (detail::range<const Logits&>)
-        return detail::row_loss_of(detail::checked_input<const Logits&>(logits), detail::target_of_row<Logits>(targets),
-                                   options);
+        return detail::run_row_loss(detail::checked_input<const Logits&>(logits), detail::as_targets<Logits>(targets),
+                                    {}, options);
     else
         return softmax_cross_entropy(serial{}, logits, targets, options);
 }
@@ -128,10 +88,8 @@ template <executor Executor, detail::operand_like Logits, detail::targets_like T
                                          cross_entropy_options<detail::value_type<const Logits&>> options = {})
     -> detail::value_type<const Logits&>
 {
-    using T = detail::value_type<const Logits&>;
     return detail::run_losses(executor, "softmax_cross_entropy", detail::checked_input<const Logits&>(logits),
-                              detail::as_targets<Logits>(targets), detail::no_gradient<T>(), {}, options,
-                              detail::mask_of(logits));
+                              detail::as_targets<Logits>(targets), {}, {}, options, detail::mask_of(logits));
 }
 
 /// The same loss, and its gradient with respect to the logits: ((Σ_j t[j])·softmax(x/T)[i] − t[i])/T, where a class is a single t
@@ -146,8 +104,8 @@ auto softmax_cross_entropy(const Logits& logits, const Targets& targets, Gradien
     -> detail::value_type<const Logits&>
 {
     if constexpr (detail::range<const Logits&>)
-        return detail::row_loss_of(detail::checked_input<const Logits&>(logits), detail::target_of_row<Logits>(targets),
-                                   options, detail::as_output_like<Logits>(gradient));
+        return detail::run_row_loss(detail::checked_input<const Logits&>(logits), detail::as_targets<Logits>(targets),
+                                    detail::as_output_like<Logits>(gradient), options);
     else
         return softmax_cross_entropy(serial{}, logits, targets, gradient, options);
 }
@@ -180,8 +138,8 @@ void cross_entropy_losses(Executor&& executor, const Logits& logits, const Targe
     using T = detail::value_type<const Logits&>;
     static_assert(detail::check_output_type<Losses, T, 1>());
     detail::run_losses(executor, "cross_entropy_losses", detail::checked_input<const Logits&>(logits),
-                       detail::as_targets<Logits>(targets), detail::no_gradient<T>(),
-                       detail::wanted_losses<T>{std::span<T>(losses), false}, options, detail::mask_of(logits));
+                       detail::as_targets<Logits>(targets), {}, {std::span<T>(losses), false}, options,
+                       detail::mask_of(logits));
 }
 
 /// The same, and the gradient of each row's loss.
@@ -203,7 +161,7 @@ void cross_entropy_losses(Executor&& executor, const Logits& logits, const Targe
     static_assert(detail::check_output_type<Losses, T, 1>());
     detail::run_losses(executor, "cross_entropy_losses", detail::checked_input<const Logits&>(logits),
                        detail::as_targets<Logits>(targets), detail::as_output_like<Logits>(gradient),
-                       detail::wanted_losses<T>{std::span<T>(losses), false}, options, detail::mask_of(logits));
+                       {std::span<T>(losses), false}, options, detail::mask_of(logits));
 }
 
 }  // namespace XSOFTMAX_TARGET

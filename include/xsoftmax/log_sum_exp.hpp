@@ -73,7 +73,7 @@ template <executor Executor, detail::operand_like Logits>
     detail::check_temperature("log_sum_exp", options.temperature);
     const std::size_t axis = detail::check_axis("log_sum_exp", options.axis, in.rank);
     detail::check_countable("log_sum_exp", "logits", in);
-    std::vector<detail::value_type<const Logits&>> values(detail::rows_along(axis, in).rows());
+    std::vector<detail::value_type<const Logits&>> values(detail::rows_along(axis, {&in}).rows());
     log_sum_exp(executor, logits, values, options);
     return values;
 }

@@ -12,7 +12,6 @@
 #include <ranges>
 #include <span>
 #include <type_traits>
-#include <variant>
 #include <vector>
 
 namespace xsoftmax {
@@ -61,12 +60,11 @@ public:
     {
     }
 
-    broadcast_view(owning_temporary auto&&) = delete;  // xsoftmax: a mask does not own its elements: give them a name
+    broadcast_view(owning_temporary auto&&) = delete;  // NOLINT xsoftmax: a mask does not own its elements: name them
 
     /// std::vector<bool> has no bools in memory.
     template <class R>
-    requires std::same_as<std::remove_cvref_t<R>, std::vector<bool>> broadcast_view(
-        R&&)  // NOLINT: refused, with the reason
+    requires std::same_as<std::remove_cvref_t<R>, std::vector<bool>> broadcast_view(R&&)  // NOLINT: refused, why
     {
         static_assert(!std::same_as<std::remove_cvref_t<R>, std::vector<bool>>,
                       "xsoftmax: std::vector<bool> has no bools in memory: use std::vector<unsigned char> or bool[]");
@@ -93,33 +91,6 @@ private:
     std::array<std::ptrdiff_t, max_rank> strides_{};
 };
 
-/// Lengths of rows: a contiguous range of int, long or long long, signed or not.
-class row_lengths {
-    using spans =
-        std::variant<std::span<const int>, std::span<const unsigned>, std::span<const long>,
-                     std::span<const unsigned long>, std::span<const long long>, std::span<const unsigned long long>>;
-
-public:
-    /// Of the elements of a range.
-    template <std::ranges::contiguous_range R>
-    requires std::ranges::sized_range<R> && std::ranges::borrowed_range<R> &&
-        std::constructible_from<spans, std::span<const std::ranges::range_value_t<R>>> XSOFTMAX_SHARED_INLINE
-        row_lengths(R&& range)  // NOLINT: a range is what this is
-        : lengths_(std::span<const std::ranges::range_value_t<R>>(std::ranges::data(range), std::ranges::size(range)))
-    {
-    }
-
-    /// f(span of the lengths in their own type).
-    template <class F>
-    XSOFTMAX_SHARED_INLINE void visit(F&& f) const
-    {
-        std::visit(f, lengths_);
-    }
-
-private:
-    spans lengths_;
-};
-
 /// What a fully masked row gets, of which nothing is kept.
 ///
 /// A loss's targets are here smoothed over all classes, and weighted: those of a class y sum to (1 − ε)·w[y] + ε/n·Σ_k w[k].
@@ -143,7 +114,7 @@ struct mask {
 
     /// How many elements of each row are kept, the first ones: as many lengths as rows, or each for as many consecutive rows
     /// as there are rows for a length (one for each sequence of a batch, over its heads and queries).
-    std::optional<row_lengths> lengths = {};
+    std::optional<integer_list> lengths = {};
 
     /// Keeps the element i of the row q if i ≤ q + causal, where q is the index on the last of the other axes: the query's.
     /// 0 for queries and keys of the same sequence, the number of earlier keys where they come from a cache.
@@ -159,8 +130,8 @@ struct mask {
 /// Logits and what is kept of them: an input wherever logits go. Made by masked().
 template <class Logits, class T>
 struct masked_logits {
-    Logits logits;  ///< a span of a row, or a view
-    xsoftmax::mask<T> mask;
+    Logits logits;           ///< a span of a row, or a view
+    xsoftmax::mask<T> mask;  ///< what is kept
 };
 
 /// A row of logits under a mask: softmax(masked(logits, {.keep = keep}), probabilities). `keep` and `bias` have one axis,

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Views of many rows: matrix_view, tensor_view, and the concept that they and std::mdspan satisfy.
+/// Views of many rows: matrix_view, tensor_view, and the concept that they and std::mdspan satisfy; and of integers of any type.
 /// Views pass between translation units of different targets, so every function of theirs is forced inline: see
 /// kernels/target.hpp.
 
@@ -10,6 +10,9 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <ranges>
 #include <type_traits>
 
 namespace xsoftmax {
@@ -49,6 +52,7 @@ public:
         }
     }
 
+    /// The same, of extents in braces, from which the rank is deduced.
     XSOFTMAX_SHARED_INLINE constexpr tensor_view(T* data, const std::size_t (&extents)[Rank]) noexcept
         : tensor_view(data, std::to_array(extents))
     {
@@ -105,12 +109,14 @@ public:
     }
 
     /// `row_stride` elements from a row to the next, of either sign.
+    template <std::integral Stride>
     XSOFTMAX_SHARED_INLINE constexpr matrix_view(T* data, std::size_t rows, std::size_t columns,
-                                                 std::integral auto row_stride) noexcept
+                                                 Stride row_stride) noexcept
         : tensor_view<T, 2>(data, {rows, columns}, {static_cast<std::ptrdiff_t>(row_stride), 1})
     {
     }
 
+    /// A view of writable elements is also a view of const ones.
     template <class U>
     requires std::same_as<const U, T> &&(!std::same_as<U, T>)
         XSOFTMAX_SHARED_INLINE constexpr matrix_view(const matrix_view<U>& other) noexcept  // NOLINT: converts
@@ -119,11 +125,76 @@ public:
     }
 };
 
+/// The rank is that of the extents.
 template <class T, std::size_t Rank>
 tensor_view(T*, const std::size_t (&)[Rank]) -> tensor_view<T, Rank>;
+/// Elements are of the pointer's type.
 template <class T>
 matrix_view(T*, std::size_t, std::size_t) -> matrix_view<T>;
+/// Likewise.
 template <class T, std::integral Stride>
 matrix_view(T*, std::size_t, std::size_t, Stride) -> matrix_view<T>;
+
+/// Integers that count; bool and characters do not.
+template <class T>
+concept counting = std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> && !std::same_as<T, wchar_t> &&
+                   !std::same_as<T, char8_t> && !std::same_as<T, char16_t> && !std::same_as<T, char32_t>;
+
+/// An integer of any type.
+struct integer {
+    std::uint64_t magnitude;
+    bool is_negative;
+};
+
+/// A contiguous list of integers of any type, which it does not own: classes of rows, lengths of rows.
+class integer_list {
+public:
+    /// Of nothing.
+    XSOFTMAX_SHARED_INLINE integer_list() noexcept {}  // NOLINT: a defaulted one is not forced inline
+
+    /// Of the elements of a range.
+    template <std::ranges::contiguous_range R>
+    requires std::ranges::sized_range<R> && std::ranges::borrowed_range<R> &&
+        counting<std::ranges::range_value_t<R>> XSOFTMAX_SHARED_INLINE
+        integer_list(R&& range)  // NOLINT: a range is what this is
+        : data_(reinterpret_cast<const unsigned char*>(std::ranges::data(range))),
+          size_(static_cast<std::size_t>(std::ranges::size(range))),
+          bytes_(sizeof(std::ranges::range_value_t<R>)),
+          is_signed_(std::is_signed_v<std::ranges::range_value_t<R>>)
+    {
+    }
+
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE std::size_t size() const noexcept { return size_; }
+    /// The first byte, and how many an integer has.
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE const unsigned char* data() const noexcept { return data_; }
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE std::size_t bytes() const noexcept { return bytes_; }
+
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE integer operator[](std::size_t i) const noexcept
+    {
+        const unsigned char* const at = data_ + i * bytes_;
+        switch (bytes_) {
+            case 1: return as<std::int8_t>(at);
+            case 2: return as<std::int16_t>(at);
+            case 4: return as<std::int32_t>(at);
+            default: return as<std::int64_t>(at);
+        }
+    }
+
+private:
+    template <class Signed>
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE integer as(const unsigned char* at) const noexcept
+    {
+        Signed value;
+        std::memcpy(&value, at, sizeof value);
+        if (!is_signed_) return {static_cast<std::make_unsigned_t<Signed>>(value), false};
+        const auto wide = static_cast<std::uint64_t>(static_cast<std::int64_t>(value));
+        return {value < 0 ? 0 - wide : wide, value < 0};
+    }
+
+    const unsigned char* data_ = nullptr;
+    std::size_t size_ = 0;
+    std::size_t bytes_ = 1;
+    bool is_signed_ = false;
+};
 
 }  // namespace xsoftmax

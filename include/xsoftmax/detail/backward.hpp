@@ -55,7 +55,7 @@ template <class T>
 void check_backward(const char* function, const char* forward_name, const operand<const T>& forward,
                     const operand<const T>& upstream, const softmax_options& options)
 {
-    check_positive_temperature(function, options.temperature);
+    check_temperature(function, options.temperature, true);
     check_countable(function, forward_name, forward);
     check_extents(function, "upstream", upstream, forward_name, forward);
     check_countable(function, "upstream", upstream);
@@ -69,28 +69,29 @@ void run_backward_row(const char* function, const char* forward_name, const oper
     check_backward(function, forward_name, forward, upstream, options);
     const std::size_t n = forward.extents[0];
     check_extents(function, "gradient", gradient, forward_name, forward);
-    check_rows_same_or_apart<T>(function, "gradient", gradient.data, forward_name, forward.data, n);
-    check_rows_same_or_apart<T>(function, "gradient", gradient.data, "upstream", upstream.data, n);
+    check_same_or_apart(function, "gradient", gradient, forward_name, forward);
+    check_same_or_apart(function, "gradient", gradient, "upstream", upstream);
     if (n == 0) return;
     run_backward_rows<Pass, T>({{forward.data, 0}, {upstream.data, 0}, {gradient.data, 0}}, 1, n, options.temperature);
 }
 
-template <class Pass, class Executor, class T>
-void run_backward(Executor& executor, const char* function, const char* forward_name, const operand<const T>& forward,
-                  const operand<const T>& upstream, const operand<T>& gradient, const softmax_options& options)
+template <class Pass, class T>
+void run_backward(executor_ref executor, const char* function, const char* forward_name,
+                  const operand<const T>& forward, const operand<const T>& upstream, const operand<T>& gradient,
+                  const softmax_options& options)
 {
     const std::size_t axis = check_axis(function, options.axis, forward.rank);
     check_backward(function, forward_name, forward, upstream, options);
     check_output(function, "gradient", gradient, forward_name, forward);
-    check_views_same_or_apart(function, "gradient", gradient, "upstream", upstream);
+    check_same_or_apart(function, "gradient", gradient, "upstream", upstream);
 
-    const auto layout = arranged(rows_along(axis, forward, upstream, gradient));
+    const auto layout = arranged(rows_along(axis, {&forward, &upstream, &gradient}));
     const auto data = data_of<T>(forward, upstream, gradient);
     const std::size_t n = layout.length;
     if (n == 0 || layout.rows() == 0) return;
-    const auto& strides = layout.innermost().strides;
-    const bool columns = are_columns(layout) && kernels::is_ordinary<T>(options.temperature);
-    const auto run = [&](std::size_t, const std::array<std::ptrdiff_t, 3>& offset, std::size_t rows) {
+    const offsets& strides = layout.innermost().strides;
+    const bool columns = layout.are_columns() && kernels::is_ordinary<T>(options.temperature);
+    const auto run = [&](std::size_t, const offsets& offset, std::size_t rows) {
         for (std::size_t r = 0; r < rows; r += kernels::rows_at_once) {
             const std::size_t count = (std::min)(kernels::rows_at_once, rows - r);
             const auto at = moved_by(moved_by(data, offset), strides, r);
@@ -111,9 +112,9 @@ void run_backward(Executor& executor, const char* function, const char* forward_
     };
     in_shares(executor, layout, [&](rows_share share) {
         if (columns || layout.is_contiguous()) return layout.for_each_run(run, share);
-        for_each_row(
+        for_each_row<T>(
             true, layout, data,
-            [&](const pointers<T, 3>& row, std::size_t) {
+            [&](const pointers<T>& row, std::size_t) {
                 run_backward_rows<Pass, T>({{row[0], 0}, {row[1], 0}, {row[2], 0}}, 1, n, options.temperature);
             },
             share);

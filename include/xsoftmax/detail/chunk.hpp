@@ -176,26 +176,17 @@ template <class T>
     return std::clamp<std::size_t>(bytes / (length * sizeof(T)), 1, most);
 }
 
-/// Is an axis of neighbours innermost along which all operands are contiguous?
-template <std::size_t Operands>
-[[nodiscard]] bool are_columns(const row_layout<Operands>& layout)
-{
-    if (layout.is_contiguous()) return false;
-    for (const std::ptrdiff_t s : layout.innermost().strides)
-        if (s != 1) return false;
-    return layout.innermost().extent > 1;
-}
-
 /// Calls run(chunk) for all rows of a share. Rows that the chunk is cut by come again, each by itself. `keeps` where exponentials
 /// wait for the output. The operands are logits, targets if there are, and the output, which is only there if it `writes`.
-template <class T, bool HasTargets, std::size_t Operands, class Run>
-void for_each_chunk(const row_layout<Operands>& layout, const pointers<T, Operands>& data, bool writes, bool keeps,
-                    const row_masks<T>* masks, double temperature, rows_share share, const Run& run)
+template <class T>
+void for_each_chunk(const row_layout& layout, const pointers<T>& data, bool writes, bool keeps,
+                    const row_masks<T>* masks, double temperature, rows_share share, function_ref<void(chunk<T>&)> run)
 {
     const std::size_t n = layout.length;
     if (n == 0 || layout.rows() == 0) return;
     const auto& innermost = layout.innermost();
-    constexpr std::size_t last = Operands - 1;
+    const std::size_t last = layout.operands - 1;
+    const bool has_targets = last == (writes ? 2 : 1);
     chunk<T> part;
     part.length = n;
     part.apart = innermost.rows;
@@ -203,92 +194,57 @@ void for_each_chunk(const row_layout<Operands>& layout, const pointers<T, Operan
     const bool writes_elsewhere = writes && (data[0] != data[last] || masks != nullptr);
     part.is_out_of_cache =
         layout.rows() >= out_of_cache_bytes / sizeof(T) / n && layout.is_contiguous() && writes_elsewhere;
-    const bool streams = part.is_out_of_cache && keeps && !HasTargets && n * sizeof(T) <= buffer_row_bytes &&
+    const bool streams = part.is_out_of_cache && keeps && !has_targets && n * sizeof(T) <= buffer_row_bytes &&
                          n * sizeof(T) > tile_row_bytes;
     const elements<T> buffer(streams ? n + line_bytes : 0);
     part.buffer = buffer.data();
-    const auto set = [&](const pointers<T, Operands>& at, const std::array<std::ptrdiff_t, Operands>& rows,
-                         const std::array<std::ptrdiff_t, Operands>& steps) {
+    const bool columns = masks == nullptr && layout.are_columns();
+    // As many rows as are summed together are composed together.
+    const std::size_t at_once = streams ? 1 : columns ? kernels::rows_at_once : rows_of_chunk<T>(n);
+    const elements<T> composed(masks == nullptr ? 0 : layout.is_contiguous() ? at_once * n : n);
+    const auto compose_and_run = [&] {
+        part.masked = 0;
+        for (std::size_t k = 0; masks != nullptr && k < part.count; ++k) {
+            T* const to = composed.data() + k * n;
+            if (masks->compose(part.number(k), part.logits.at(k), to)) continue;
+            part.masked |= std::uint64_t{1} << k;
+            call<kernels::fill_entry<T>>(to, n, T(0));
+        }
+        if (masks != nullptr) part.logits = {composed.data(), static_cast<std::ptrdiff_t>(n), 1};
+        run(part);
+    };
+    const auto set = [&](const pointers<T>& at, const offsets& rows, const offsets& steps) {
         part.logits = {at[0], rows[0], steps[0]};
-        if constexpr (HasTargets) part.targets = {at[1], rows[1], steps[1]};
+        if (has_targets) part.targets = {at[1], rows[1], steps[1]};
         if (writes) part.output = {at[last], rows[last], steps[last]};
     };
-    std::array<std::ptrdiff_t, Operands> contiguous;
-    contiguous.fill(1);
-    const auto row_by_row = [&](const row_layout<Operands>& rows, const pointers<T, Operands>& at, std::size_t first,
-                                const auto& each) {
-        const auto one = [&](const pointers<T, Operands>& row, std::size_t r) {
+    const auto row_by_row = [&](const pointers<T>& at, std::size_t first, std::size_t rows) {
+        row_layout these = layout;
+        these.outer_rank = 1;
+        these.outer[0] = {rows, innermost.strides, innermost.rows};
+        for_each_row<T>(writes, these, at, [&](const pointers<T>& row, std::size_t r) {
             part.are_columns = false;
             part.count = 1;
             part.first = first + r;
-            set(row, {}, contiguous);
-            each();
-        };
-        for_each_row(writes, rows, at, one);
+            set(row, {}, {1, 1, 1});
+            compose_and_run();
+        });
     };
-    if (masks != nullptr) {
-        // As many rows as are summed together are composed together.
-        const std::size_t at_once = layout.is_contiguous() ? rows_of_chunk<T>(n) : 1;
-        const elements<T> composed(at_once * n);
-        const auto compose = [&](std::size_t k, const T* row) {
-            T* const to = composed.data() + k * n;
-            if (masks->compose(part.number(k), row, to)) return;
-            part.masked |= std::uint64_t{1} << k;
-            call<kernels::fill_entry<T>>(to, n, T(0));
-        };
-        const auto run_composed = [&] {
-            part.logits = {composed.data(), static_cast<std::ptrdiff_t>(n), 1};
-            run(part);
-            part.masked = 0;
-        };
-        layout.for_each_run(
-            [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
-                const auto begin = moved_by(data, offset);
-                if (!layout.is_contiguous()) {
-                    row_layout<Operands> these = layout;
-                    these.outer_rank = 1;
-                    these.outer[0] = {rows, innermost.strides, innermost.rows};
-                    return row_by_row(these, begin, first_row, [&] {
-                        compose(0, part.logits.first);
-                        run_composed();
-                    });
-                }
-                for (std::size_t r = 0; r < rows; r += at_once) {
-                    part.count = (std::min)(at_once, rows - r);
-                    part.first = first_row + r * innermost.rows;
-                    set(moved_by(begin, innermost.strides, r), innermost.strides, layout.step);
-                    for (std::size_t k = 0; k < part.count; ++k) compose(k, part.logits.at(k));
-                    run_composed();
-                }
-            },
-            share);
-        return;
-    }
-    const bool columns = are_columns(layout);
-    const std::size_t at_once = streams ? 1 : columns ? kernels::rows_at_once : rows_of_chunk<T>(n);
     layout.for_each_run(
-        [&](std::size_t first_row, const std::array<std::ptrdiff_t, Operands>& offset, std::size_t rows) {
+        [&](std::size_t first_row, const offsets& offset, std::size_t rows) {
             const auto begin = moved_by(data, offset);
-            row_layout<Operands> these = layout;
-            these.outer_rank = 1;
-            if (!columns && !layout.is_contiguous()) {
-                these.outer[0] = {rows, innermost.strides, innermost.rows};
-                return row_by_row(these, begin, first_row, [&] { run(part); });
-            }
+            if (!columns && !layout.is_contiguous()) return row_by_row(begin, first_row, rows);
             for (std::size_t r = 0; r < rows; r += at_once) {
-                part.count = (std::min)(at_once, rows - r);
-                part.first = first_row + r * innermost.rows;
-                part.are_columns = columns;
+                const std::size_t here = (std::min)(at_once, rows - r), first = first_row + r * innermost.rows;
                 const auto at = moved_by(begin, innermost.strides, r);
+                part.count = here;
+                part.first = first;
+                part.are_columns = columns;
                 set(at, innermost.strides, layout.step);
-                const std::size_t here = part.count, first = part.first;
-                run(part);
+                compose_and_run();
                 const std::size_t done = part.count;
-                if (done == here) [[likely]]
-                    continue;
-                these.outer[0] = {here - done, innermost.strides, innermost.rows};
-                row_by_row(these, moved_by(at, innermost.strides, done), first + done * innermost.rows,
-                           [&] { run(part); });
+                if (done != here) [[unlikely]]
+                    row_by_row(moved_by(at, innermost.strides, done), first + done * innermost.rows, here - done);
             }
         },
         share);

@@ -2,12 +2,11 @@
 
 /// Rows in shares, for several threads.
 
-#include "../executor.hpp"
+#include "function_ref.hpp"
 #include "layout.hpp"
 
 #include <algorithm>
 #include <cstddef>
-#include <type_traits>
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
@@ -16,20 +15,13 @@ inline namespace XSOFTMAX_TARGET {
 inline constexpr std::size_t elements_of_share = 65536;
 
 /// Calls run(share of the layout's rows) for all of them.
-template <class Executor, std::size_t Operands, class Run>
-void in_shares(Executor& run_tasks, const row_layout<Operands>& layout, const Run& run)
+inline void in_shares(executor_ref executor, const row_layout& layout, function_ref<void(rows_share)> run)
 {
-    if constexpr (!std::is_same_v<std::remove_cvref_t<Executor>, serial>) {
-        const std::size_t rows = layout.rows();
-        const std::size_t rows_of_share =
-            (std::max<std::size_t>)(1, elements_of_share / (std::max<std::size_t>)(layout.length, 1));
-        const std::size_t shares = (std::min)(rows / rows_of_share, layout.blocks());
-        if (shares > 1) {
-            run_tasks(shares, [&run, shares](std::size_t k) { run(rows_share{k, shares}); });
-            return;
-        }
-    }
-    run(rows_share{});
+    const std::size_t rows_of_share =
+        (std::max<std::size_t>)(1, elements_of_share / (std::max<std::size_t>)(layout.length, 1));
+    const std::size_t shares = executor.is_serial ? 1 : (std::min)(layout.rows() / rows_of_share, layout.blocks());
+    if (shares <= 1) return run(rows_share{});
+    executor.run(shares, [run, shares](std::size_t k) { run(rows_share{k, shares}); });
 }
 
 }  // namespace XSOFTMAX_TARGET

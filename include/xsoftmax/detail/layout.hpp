@@ -2,15 +2,22 @@
 
 /// Any view becomes rows: where they begin, and how far apart their elements are, for several operands side by side.
 
-#include "../kernels/compiler.hpp"
+#include "function_ref.hpp"
 #include "operands.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <initializer_list>
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
+
+/// Operands of one function whose rows are visited side by side, at most: two inputs and an output.
+inline constexpr std::size_t most_operands = 3;
+
+/// A distance in elements for each operand.
+using offsets = std::array<std::ptrdiff_t, most_operands>;
 
 /// The part of the rows that one task is to do, of `of` parts.
 struct rows_share {
@@ -19,17 +26,15 @@ struct rows_share {
 };
 
 /// The rows of one to three operands of the same extents along one axis.
-template <std::size_t Operands>
 struct row_layout {
-    using offsets = std::array<std::ptrdiff_t, Operands>;
-
     struct dimension {
         std::size_t extent;
         offsets strides;
-        std::size_t rows =
-            1;  ///< from one of its indices to the next, in row-major order of the axes but the rows' own
+        /// From one of its indices to the next, in row-major order of the axes but the rows' own.
+        std::size_t rows = 1;
     };
 
+    std::size_t operands = 0;
     std::size_t length = 0;  ///< elements of a row
     offsets step{};          ///< from an element of a row to the next
     /// The other axes, slowest first, neighbours merged where that leaves all operands' rows where they are. At least one.
@@ -45,27 +50,23 @@ struct row_layout {
 
     [[nodiscard]] const dimension& innermost() const { return outer[outer_rank - 1]; }
 
-    [[nodiscard]] bool is_contiguous() const
-    {
-        for (const std::ptrdiff_t s : step)
-            if (s != 1 && length > 1) return false;
-        return true;
-    }
+    [[nodiscard]] bool is_contiguous() const { return length <= 1 || all_are_one(step); }
 
     /// Brings an axis along which all operands are contiguous to the end, if there is one. Rows are then visited in another
     /// order, and keep their numbers.
-    bool bring_contiguous_innermost()
+    void bring_contiguous_innermost()
     {
         for (std::size_t k = outer_rank; k-- > 0;) {
-            bool contiguous = outer[k].extent > 1;
-            for (const std::ptrdiff_t s : outer[k].strides) contiguous = contiguous && s == 1;
-            if (!contiguous) continue;
-            const dimension found = outer[k];
-            for (; k + 1 < outer_rank; ++k) outer[k] = outer[k + 1];
-            outer[k] = found;
-            return true;
+            if (outer[k].extent <= 1 || !all_are_one(outer[k].strides)) continue;
+            std::rotate(&outer[k], &outer[k + 1], &outer[outer_rank]);
+            return;
         }
-        return false;
+    }
+
+    /// Are the elements of neighbouring rows neighbours, and not those of a row?
+    [[nodiscard]] bool are_columns() const
+    {
+        return !is_contiguous() && innermost().extent > 1 && all_are_one(innermost().strides);
     }
 
     /// Rows of a run that are not shared out: rows side by side are computed together.
@@ -80,8 +81,7 @@ struct row_layout {
 
     /// Calls visit(number of the first row, its offset in each operand, rows) for each run of rows along the innermost axis,
     /// whose numbers are innermost().rows apart; or for those, and the parts of those, that are in a share.
-    template <class Visit>
-    void for_each_run(Visit&& visit, rows_share share = {}) const
+    void for_each_run(function_ref<void(std::size_t, const offsets&, std::size_t)> visit, rows_share share = {}) const
     {
         const std::size_t all = blocks();
         const auto share_begin = [&](std::size_t part) {
@@ -105,35 +105,43 @@ struct row_layout {
     }
 
 private:
+    [[nodiscard]] bool all_are_one(const offsets& strides) const
+    {
+        for (std::size_t o = 0; o < operands; ++o)
+            if (strides[o] != 1) return false;
+        return true;
+    }
+
     [[nodiscard]] std::size_t blocks_of_run() const { return (innermost().extent - 1) / block_rows() + 1; }
 
     static void move(offsets& at, std::size_t& row, const dimension& along, std::size_t by)
     {
-        for (std::size_t o = 0; o < Operands; ++o) at[o] += along.strides[o] * static_cast<std::ptrdiff_t>(by);
+        for (std::size_t o = 0; o < most_operands; ++o) at[o] += along.strides[o] * static_cast<std::ptrdiff_t>(by);
         row += along.rows * by;
     }
 };
 
 /// The rows along `axis` of operands whose extents agree.
-template <class T, class... Others>
-[[nodiscard]] row_layout<1 + sizeof...(Others)> rows_along(std::size_t axis, const operand<T>& first,
-                                                           const operand<Others>&... others)
+[[nodiscard]] inline row_layout rows_along(std::size_t axis, std::initializer_list<const shape*> operands)
 {
-    constexpr std::size_t operands = 1 + sizeof...(Others);
-    using layout = row_layout<operands>;
+    const shape& first = **operands.begin();
     const auto strides_of = [&](std::size_t k) {
-        return typename layout::offsets{first.strides[k], others.strides[k]...};
+        offsets strides{};
+        std::size_t o = 0;
+        for (const shape* const operand : operands) strides[o++] = operand->strides[k];
+        return strides;
     };
-    layout result;
+    row_layout result;
+    result.operands = operands.size();
     result.length = first.extents[axis];
     result.step = strides_of(axis);
     for (std::size_t k = 0; k < first.rank; ++k) {
         if (k == axis || first.extents[k] == 1) continue;
-        const typename layout::dimension next{first.extents[k], strides_of(k)};
+        const row_layout::dimension next{first.extents[k], strides_of(k)};
         if (result.outer_rank > 0) {
             auto& before = result.outer[result.outer_rank - 1];
             bool merges = true;  // unsigned: of a view without elements, strides times extents may overflow
-            for (std::size_t o = 0; o < operands; ++o)
+            for (std::size_t o = 0; o < most_operands; ++o)
                 merges = merges && static_cast<std::size_t>(before.strides[o]) ==
                                        static_cast<std::size_t>(next.strides[o]) * next.extent;
             if (merges) {
@@ -147,6 +155,13 @@ template <class T, class... Others>
     for (std::size_t k = result.outer_rank - 1; k-- > 0;)
         result.outer[k].rows = result.outer[k + 1].rows * result.outer[k + 1].extent;
     return result;
+}
+
+/// With neighbours that are contiguous innermost, where there are any.
+[[nodiscard]] inline row_layout arranged(row_layout layout)
+{
+    if (!layout.is_contiguous()) layout.bring_contiguous_innermost();
+    return layout;
 }
 
 }  // namespace XSOFTMAX_TARGET

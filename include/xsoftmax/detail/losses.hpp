@@ -34,7 +34,7 @@ private:
 template <class T>
 void check_loss_options(const char* function, const cross_entropy_options<T>& options, std::size_t classes)
 {
-    check_positive_temperature(function, options.temperature);
+    check_temperature(function, options.temperature, true);
     if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1)) [[unlikely]]
         fail_value(function, "label_smoothing", options.label_smoothing, "in [0, 1]");
     if (!(options.z_loss - options.z_loss == 0)) [[unlikely]]
@@ -144,38 +144,40 @@ struct row_loss {
     }
 };
 
-/// Losses of rows whose targets are one class each, class(r) with weight(r), and their gradients if `gradients`; take(r, loss).
-template <class T, bool IsRow, class Class, class Weight, class Take>
-void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, bool gradients, const Class& class_of,
-                      const Weight& weight_of, const Take& take)
+/// Losses of rows whose targets are one class each, and their gradients if `gradients`. `weights` of the classes may be null.
+template <class T, bool IsRow>
+void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, bool gradients,
+                      const std::size_t* classes, const T* weights, double* losses)
 {
     constexpr std::size_t most = IsRow ? 1 : kernels::rows_at_once;
     T logit[most] = {};
-    const auto logit_at = [&](std::size_t r) {
-        return part.logits.at(r)[static_cast<std::ptrdiff_t>(class_of(r)) * part.logits.step];
+    const auto of_class = [classes](const auto& rows, std::size_t r) {
+        return rows.at(r) + static_cast<std::ptrdiff_t>(classes[r]) * rows.step;
     };
-    for (std::size_t r = 0; r < part.count; ++r) logit[r] = logit_at(r);
+    const auto weight_of = [&](std::size_t r) {
+        return weights == nullptr ? 1.0 : static_cast<double>(weights[classes[r]]);
+    };
+    for (std::size_t r = 0; r < part.count; ++r) logit[r] = *of_class(part.logits, r);
     part.template sum<true>(gradients);
     alignas(64) T high[most], low[most];
     for (std::size_t r = 0; r < part.count; ++r) {
+        const double weight = weight_of(r);
         if (part.is_rare(r)) {
-            const auto targets = [&](std::size_t i) {
-                return i == class_of(r) ? weight_of(r) : 0.0;
-            };
-            take(r, kernels::rare_loss<T>(part.logits.at(r), part.logits.step, part.length, targets, terms,
-                                          gradients ? part.output.at(r) : nullptr, part.output.step));
+            losses[r] =
+                kernels::rare_loss<T>(part.logits.at(r), part.logits.step, part.length, {nullptr, classes[r], weight},
+                                      terms, gradients ? part.output.at(r) : nullptr, part.output.step);
             continue;
         }
         const row_loss<T> row(part, r, terms);
-        const double w = weight_of(r), x = static_cast<double>(logit[r]);
+        const auto w = kernels::wide_from<T>(weight);
         // A class of weight 0 adds 0, also where its logit is −inf.
-        if (w == 0)
-            take(r, row.with_z(kernels::wide_from<T>(0.0)));
+        if (weight == 0)
+            losses[r] = row.with_z(w);
         else if (kernels::has_bits_of(logit[r], -kernels::infinity<T>))
-            take(r, row.with_z(kernels::wide_from<T>(w * kernels::infinity<double>)));
+            losses[r] = row.with_z(kernels::wide_from<T>(weight * kernels::infinity<double>));
         else
-            take(r, row.with_z(kernels::wide_from<T>(w) * row.negative_log(x)));
-        const kernels::split<T> factor = row.factor(kernels::wide_from<T>(w));
+            losses[r] = row.with_z(w * row.negative_log(static_cast<double>(logit[r])));
+        const kernels::split<T> factor = row.factor(w);
         high[r] = factor.high;
         low[r] = factor.low;
     }
@@ -183,27 +185,30 @@ void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, b
     part.write(kernels::scaled_exponentials<T>{high, low});
     for (std::size_t r = 0; r < part.count; ++r) {
         if (part.is_rare(r)) continue;
-        T& at = part.output.at(r)[static_cast<std::ptrdiff_t>(class_of(r)) * part.output.step];
+        T& at = *of_class(part.output, r);
         at = row_loss<T>(part, r, terms).at_target(weight_of(r), logit[r], at);
     }
 }
 
-/// Losses of rows with target probabilities, already mixed and weighted, and their gradients if `gradients`; take(r, loss).
-template <class T, bool IsRow, class Take>
-void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, bool gradients, const Take& take)
+/// Losses of rows with target probabilities, already mixed and weighted, and their gradients if `gradients`.
+template <class T, bool IsRow>
+void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, bool gradients, double* losses)
 {
     constexpr std::size_t most = IsRow ? 1 : kernels::rows_at_once;
     const std::size_t n = part.length;
-    kernels::target_sums<T> sums[most] = {};
-    std::size_t only[most] = {};
-    std::size_t top_at[most] = {};
+    using W = kernels::wide<T>;
+    const auto of_row = [](const double(&parts)[2]) {
+        return kernels::wide_from<T>(double_double{parts[0], parts[1]});
+    };
+    kernels::target_sums<T> sums[most];
+    std::size_t only[most] = {}, top_at[most];
     T only_logit[most] = {};
     std::uint64_t rare = 0;
     const auto look = [&](std::size_t r, T top) {
         const T *const t = part.targets.at(r), *const x = part.logits.at(r);
         // Not std::find: of the standard library's functions the linker keeps one for units of all instruction sets.
         for (top_at[r] = gradients ? 0 : n; top_at[r] != n && x[top_at[r]] != top;) ++top_at[r];
-        sums[r] = call<kernels::sum_targets_entry<T>>(part.logits.at(r), t, n, top);
+        sums[r] = call<kernels::sum_targets_entry<T>>(x, t, n, top);
         const double total = sums[r].elsewhere[0] + sums[r].at_top;
         if (!is_ordinary_factor(total, n) ||
             !is_ordinary_factor(total * terms.gradient_scale.high / terms.temperature, n) ||
@@ -212,7 +217,7 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
     };
     for (std::size_t r = 0; r < part.count; ++r) {
         only[r] = call<kernels::only_nonzero_entry<T>>(part.targets.at(r), n);
-        if (only[r] != n) only_logit[r] = part.logits.at(r)[only[r]];
+        only_logit[r] = only[r] != n ? part.logits.at(r)[only[r]] : T(0);
     }
     // Where exponentials go over the logits, these are read before.
     const bool looks_first = gradients && part.overwrites();
@@ -227,27 +232,20 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
     }
     else
         part.sums.rare = ~std::uint64_t{0};
-    const auto targets_of = [&](std::size_t r) {
-        return [t = part.targets.at(r)](std::size_t i) {
-            return static_cast<double>(t[i]);
-        };
-    };
     alignas(64) T high[most], low[most];
     for (std::size_t r = 0; r < part.count; ++r) {
         if (part.is_rare(r)) {
-            take(r, kernels::rare_loss<T>(part.logits.at(r), 1, n, targets_of(r), terms,
-                                          gradients ? part.output.at(r) : nullptr, 1));
+            losses[r] = kernels::rare_loss<T>(part.logits.at(r), 1, n, {part.targets.at(r)}, terms,
+                                              gradients ? part.output.at(r) : nullptr, 1);
             continue;
         }
         const row_loss<T> row(part, r, terms);
-        const auto elsewhere = kernels::wide_from<T>(double_double{sums[r].elsewhere[0], sums[r].elsewhere[1]});
-        const auto total = elsewhere + kernels::wide_from<T>(sums[r].at_top);
-        const auto distance = kernels::wide_from<T>(double_double{sums[r].distance[0], sums[r].distance[1]});
+        const W total = of_row(sums[r].elsewhere) + kernels::wide_from<T>(sums[r].at_top);
         // A single target is what a class of that weight is, bit for bit.
         if (only[r] != n)
-            take(r, row.with_z(total * row.negative_log(static_cast<double>(only_logit[r]))));
+            losses[r] = row.with_z(total * row.negative_log(static_cast<double>(only_logit[r])));
         else
-            take(r, row.with_z(row.over_temperature(distance) + total * row.log_sum));
+            losses[r] = row.with_z(row.over_temperature(of_row(sums[r].distance)) + total * row.log_sum);
         const kernels::split<T> factor = row.factor(total);
         high[r] = factor.high;
         low[r] = factor.low;
@@ -265,10 +263,8 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
                 gradient[only[r]] =
                     row.at_target(static_cast<double>(part.targets.at(r)[only[r]]), only_logit[r], T(0));
         }
-        else if (top_at[r] != n && row.is_dominated()) {
-            const auto elsewhere = kernels::wide_from<T>(double_double{sums[r].elsewhere[0], sums[r].elsewhere[1]});
-            gradient[top_at[r]] = row.at_dominant(elsewhere, kernels::wide_from<T>(sums[r].at_top));
-        }
+        else if (top_at[r] != n && row.is_dominated())
+            gradient[top_at[r]] = row.at_dominant(of_row(sums[r].elsewhere), kernels::wide_from<T>(sums[r].at_top));
     }
 }
 
@@ -285,9 +281,8 @@ public:
         return options_.class_weights.empty() ? 1 : static_cast<double>(options_.class_weights[k]);
     }
 
-    /// Writes those of a row whose targets are t(k). `kept` is the row with −inf for what is left out, or null.
-    template <class Targets>
-    void mix(const Targets& t, const T* kept, T* to) const
+    /// Writes those of a row with targets t. `kept` is the row with −inf for what is left out, or null.
+    void mix(const kernels::row_targets<T>& t, const T* kept, T* to) const
     {
         std::size_t count = classes_;
         if (kept != nullptr)
@@ -316,29 +311,70 @@ struct wanted_losses {
     bool reduce = true;
 };
 
-/// In place of a gradient that is not wanted.
+/// The targets of rows: a class for each, or probabilities, as the logits lie.
 template <class T>
-[[nodiscard]] operand<T> no_gradient()
-{
-    return {nullptr, 0, {}, {}};
-}
+struct loss_targets {
+    /// In place of the class of a row that is ignored.
+    static constexpr std::size_t ignored = ~std::size_t{0};
 
-/// In its place then, for the layout of rows: it is not written.
-template <class T>
-[[nodiscard]] operand<T> without_gradient(const operand<const T>& logits)
-{
-    return {const_cast<T*>(logits.data), logits.rank, logits.extents, logits.strides};
-}
+    integer_list classes;
+    operand<const T> probabilities;
+
+    [[nodiscard]] bool are_classes() const { return probabilities.rank == 0; }
+    [[nodiscard]] shape memory() const { return are_classes() ? shape_of(classes) : shape(probabilities); }
+
+    [[nodiscard]] bool is_ignored(std::size_t r, std::int64_t ignore_index) const
+    {
+        const integer k = classes[r];
+        const auto left_out = static_cast<std::uint64_t>(ignore_index);
+        return k.is_negative == (ignore_index < 0) && k.magnitude == (ignore_index < 0 ? 0 - left_out : left_out);
+    }
+
+    /// The class of row r, which has been checked; of probabilities, 0.
+    [[nodiscard]] std::size_t class_of(std::size_t r, std::int64_t ignore_index) const
+    {
+        if (!are_classes()) return 0;
+        return is_ignored(r, ignore_index) ? ignored : static_cast<std::size_t>(classes[r].magnitude);
+    }
+
+    /// They fit `rows` rows of logits.
+    void check_shape(const char* function, const shape& logits, std::size_t rows) const
+    {
+        if (are_classes()) return check_count(function, "targets", classes.size(), rows, "rows");
+        check_extents(function, "targets", probabilities, "logits", logits);
+        check_countable(function, "targets", probabilities);
+    }
+
+    /// Every class is one of `of_classes`, or ignored. What a mean is taken over: Σ weights of the classes, or how many are not
+    /// ignored.
+    [[nodiscard]] double_double check_classes(const char* function, std::size_t rows, std::size_t of_classes,
+                                              const cross_entropy_options<T>& options) const
+    {
+        if (!are_classes()) return {static_cast<double>(rows), 0};
+        loss_sum weights;
+        for (std::size_t r = 0; r < rows; ++r) {
+            if (is_ignored(r, options.ignore_index)) continue;
+            const integer k = classes[r];
+            if (k.is_negative || k.magnitude >= of_classes) [[unlikely]]
+                fail_integer(function, "target of row %zu", r, k, of_classes, ")");
+            weights.add(options.class_weights.empty()
+                            ? 1
+                            : static_cast<double>(options.class_weights[static_cast<std::size_t>(k.magnitude)]));
+        }
+        return weights.unrounded();
+    }
+};
 
 /// Of gradient and losses those that are wanted have their places, and share no memory with what is read for other rows.
-template <class T, class Targets>
-void check_results(const char* function, const operand<const T>& logits, const Targets& targets,
+template <class T>
+void check_results(const char* function, const operand<const T>& logits, const loss_targets<T>& targets,
                    const std::optional<row_masks<T>>& masks, const operand<T>& gradient, const wanted_losses<T>& losses,
                    std::size_t rows, const cross_entropy_options<T>& options)
 {
-    const auto check_beside_logits = [&](const char* name, const auto& output) {
-        check_apart(function, name, output, "targets", targets);
-        check_apart(function, name, output, "class_weights", options.class_weights);
+    const operand<const T> weights(options.class_weights);
+    const auto check_beside_logits = [&](const char* name, const shape& output) {
+        check_apart(function, name, output, "targets", targets.memory());
+        check_apart(function, name, output, "class_weights", weights);
         if (masks) masks->check_apart(name, output);
     };
     if (gradient.rank != 0) {
@@ -346,46 +382,21 @@ void check_results(const char* function, const operand<const T>& logits, const T
         check_beside_logits("gradient", gradient);
     }
     if (losses.reduce) return;
+    const operand<T> list(losses.to);
     check_count(function, "losses", losses.to.size(), rows, "rows");
-    check_apart(function, "losses", losses.to, "logits", logits);
-    if (gradient.rank != 0) check_apart(function, "losses", losses.to, "gradient", gradient);
-    check_beside_logits("losses", losses.to);
-}
-
-/// From the rows' losses to what is returned: `total_weight` is what a mean divides by. run(share, what gradients are
-/// multiplied by, take) calls take(row, loss) for the layout's rows in a share.
-template <class T, class Executor, std::size_t Operands, class Run>
-T reduce_losses(Executor& executor, const row_layout<Operands>& layout, const cross_entropy_options<T>& options,
-                const wanted_losses<T>& losses, const double_double& total_weight, const Run& run)
-{
-    const bool mean = losses.reduce && options.reduction == reduction::mean;
-    // Where the weights sum to 0 there is no mean, whatever the losses are.
-    const double_double undefined{kernels::not_a_number<double>, kernels::not_a_number<double>};
-    const double_double divisor = !mean                                   ? double_double{1, 0}
-                                  : kernels::to_double(total_weight) == 0 ? undefined
-                                                                          : total_weight;
-    const double_double scale = kernels::reciprocal(divisor);
-    if (!losses.reduce) {
-        in_shares(executor, layout, [&](rows_share share) {
-            run(share, scale, [&](std::size_t row, double loss) { losses.to[row] = static_cast<T>(loss); });
-        });
-        return 0;
-    }
-    // Added up in the order of the rows, whatever thread had them.
-    const elements<double> of_rows(layout.rows());
-    in_shares(executor, layout,
-              [&](rows_share share) { run(share, scale, [&](std::size_t row, double loss) { of_rows[row] = loss; }); });
-    loss_sum sum;
-    for (std::size_t r = 0; r < of_rows.size(); ++r) sum.add(of_rows[r]);
-    return static_cast<T>(sum.value() / kernels::to_double(divisor));
+    check_apart(function, "losses", list, "logits", logits);
+    if (gradient.rank != 0) check_apart(function, "losses", list, "gradient", gradient);
+    check_beside_logits("losses", list);
 }
 
 /// The loss and the gradient of a fully masked row, whose targets sum to `weight`.
 template <class T>
-double loss_of_fully_masked(enum fully_masked what, T* gradient, std::size_t classes, double weight)
+double loss_of_fully_masked(enum fully_masked what, T* gradient, std::ptrdiff_t step, std::size_t classes,
+                            double weight)
 {
     const bool nan = what == fully_masked::nan;
-    if (gradient != nullptr) call<kernels::fill_entry<T>>(gradient, classes, nan ? kernels::not_a_number<T> : T(0));
+    for (std::size_t k = 0; gradient != nullptr && k < classes; ++k)
+        gradient[static_cast<std::ptrdiff_t>(k) * step] = nan ? kernels::not_a_number<T> : T(0);
     if (nan) return kernels::not_a_number<double>;
     return what == fully_masked::uniform ? weight * ::log(static_cast<double>(classes)) : 0;
 }
@@ -405,240 +416,212 @@ template <class T>
     return ordinary;
 }
 
-/// Targets that are class indices.
-template <class T, class Index>
-struct class_targets {
-    std::span<const Index> of_rows;
+/// All that the losses of a batch are made of, once it has been checked.
+template <class T>
+struct batch_losses {
+    row_layout layout;  ///< of the logits, targets if they are probabilities, and the gradient if there is one
+    pointers<T> data{};
+    bool gradients;
+    const row_masks<T>* masks;
+    const loss_targets<T>& targets;
     const cross_entropy_options<T>& options;
+    kernels::loss_terms terms;
+    wanted_losses<T> losses;
+    elements<double> of_rows{losses.reduce ? layout.rows() : 0};  ///< losses that are to be added up
 
-    [[nodiscard]] bool is_ignored(std::size_t r) const { return std::cmp_equal(of_rows[r], options.ignore_index); }
-    [[nodiscard]] std::size_t operator[](std::size_t r) const
+    void run(rows_share share) const
     {
-        return is_ignored(r) ? 0 : static_cast<std::size_t>(of_rows[r]);
+        const bool is_mixed =
+            options.label_smoothing != 0 ||
+            (!targets.are_classes() && (!options.class_weights.empty() || masks != nullptr || !layout.is_contiguous()));
+        if (is_mixed || !are_ordinary(options, terms, layout.length))
+            run_mixed(share);
+        else
+            for_each_chunk<T>(layout, data, gradients, gradients, masks, options.temperature, share,
+                              [&](chunk<T>& part) { run_chunk(part); });
+        if (layout.length == 0 && share.part == 0)
+            for (std::size_t r = 0; r < layout.rows(); ++r) take(r, 0);
     }
 
-    /// What a mean is taken over: Σ weights of the classes, or how many are not ignored.
-    double_double check(const char* function, std::size_t rows, std::size_t classes) const
+private:
+    void take(std::size_t row, double loss) const
     {
-        check_count(function, "targets", of_rows.size(), rows, "rows");
-        loss_sum weights;
-        for (std::size_t r = 0; r < rows; ++r) {
-            if (is_ignored(r)) continue;
-            if (!std::in_range<std::size_t>(of_rows[r]) || static_cast<std::size_t>(of_rows[r]) >= classes) [[unlikely]]
-                fail_row_class(function, printable(of_rows[r]), r, classes);
-            weights.add(options.class_weights.empty() ? 1 : static_cast<double>(options.class_weights[(*this)[r]]));
+        if (losses.reduce)
+            of_rows[row] = loss;
+        else
+            losses.to[row] = static_cast<T>(loss);
+    }
+
+    void run_chunk(chunk<T>& part) const
+    {
+        double of_part[kernels::rows_at_once];
+        if (!targets.are_classes()) {
+            run_target_losses(part, terms, gradients, of_part);
+            for (std::size_t r = 0; r < part.count; ++r) take(part.number(r), of_part[r]);
+            return;
         }
-        return weights.unrounded();
+        std::size_t classes[kernels::rows_at_once];
+        std::uint64_t ignored = 0;
+        for (std::size_t r = 0; r < part.count; ++r) {
+            classes[r] = targets.class_of(part.number(r), options.ignore_index);
+            if (classes[r] != loss_targets<T>::ignored) continue;
+            classes[r] = 0;
+            ignored |= std::uint64_t{1} << r;
+        }
+        const T* const weights = options.class_weights.empty() ? nullptr : options.class_weights.data();
+        run_class_losses(part, terms, gradients, classes, weights, of_part);
+        for_each_bit(part.masked | ignored, [&](std::size_t r) {
+            if (r >= part.count) return;
+            const bool is_ignored = (ignored >> r & 1) != 0;
+            of_part[r] = loss_of_fully_masked(is_ignored ? fully_masked::zeros : masks->fully_masked(),
+                                              gradients ? part.output.at(r) : nullptr, part.output.step, part.length,
+                                              weights == nullptr ? 1 : static_cast<double>(weights[classes[r]]));
+        });
+        for (std::size_t r = 0; r < part.count; ++r) take(part.number(r), of_part[r]);
+    }
+
+    /// A row at a time: its targets are mixed first, or lie apart.
+    void run_mixed(rows_share share) const
+    {
+        const std::size_t n = layout.length;
+        const mixed_targets<T> mixed(options, n);
+        const elements<T> composed(masks != nullptr ? n : 0), own(n);
+        const bool ordinary = are_ordinary(options, terms, n);
+        chunk<T, true> part;
+        part.temperature = options.temperature;
+        part.length = n;
+        for_each_row<T>(
+            gradients, layout, data,
+            [&](const pointers<T>& row, std::size_t r) {
+                T* const gradient = gradients ? row[layout.operands - 1] : nullptr;
+                const std::size_t k = targets.class_of(r, options.ignore_index);
+                if (k == loss_targets<T>::ignored)
+                    return take(r, loss_of_fully_masked(fully_masked::zeros, gradient, 1, n, 0));
+                const kernels::row_targets<T> t{targets.are_classes() ? nullptr : row[1], k};
+                const T* const x = masks != nullptr ? composed.data() : row[0];
+                if (masks != nullptr && !masks->compose(r, row[0], composed.data())) {
+                    mixed.mix(t, nullptr, own.data());
+                    loss_sum weight;
+                    for (std::size_t i = 0; i < n; ++i) weight.add(static_cast<double>(own[i]));
+                    return take(r, loss_of_fully_masked(masks->fully_masked(), gradient, 1, n, weight.value()));
+                }
+                mixed.mix(t, masks != nullptr ? x : nullptr, own.data());
+                double loss = 0;
+                part.logits.first = x;
+                part.targets.first = own.data();
+                part.output.first = gradient;
+                if (ordinary)
+                    run_target_losses(part, terms, gradients, &loss);
+                else
+                    loss = kernels::rare_loss<T>(x, 1, n, {own.data()}, terms, gradient, 1);
+                take(r, loss);
+            },
+            share);
     }
 };
 
-/// Losses of rows whose targets have to be mixed, or are probabilities, a row at a time where they are mixed. `targets(r, row)`
-/// gives t(k) of row r, whose place in the layout's operands is row; Σ of them stands for a fully masked row.
-template <class T, std::size_t Operands, class TargetsOf, class IsIgnored, class Take>
-void run_mixed_losses(bool gradients, const row_layout<Operands>& layout, const pointers<T, Operands>& data,
-                      const row_masks<T>* masks, const cross_entropy_options<T>& options,
-                      const kernels::loss_terms& terms, rows_share share, const TargetsOf& targets_of,
-                      const IsIgnored& is_ignored, const Take& take)
-{
-    const std::size_t n = layout.length;
-    const mixed_targets<T> mixed(options, n);
-    const elements<T> composed(masks != nullptr ? n : 0), targets(n);
-    const bool ordinary = are_ordinary(options, terms, n);
-    chunk<T, true> part;
-    part.temperature = options.temperature;
-    part.length = n;
-    for_each_row(
-        gradients, layout, data,
-        [&](const pointers<T, Operands>& row, std::size_t r) {
-            T* const gradient = gradients ? row[Operands - 1] : nullptr;
-            if (is_ignored(r)) {
-                if (gradients) call<kernels::fill_entry<T>>(gradient, n, T(0));
-                return take(r, 0.0);
-            }
-            const T* x = row[0];
-            const auto t = targets_of(r, row);
-            if (masks != nullptr) {
-                x = masks->compose(r, row[0], composed.data()) ? composed.data() : nullptr;
-                if (x == nullptr) {
-                    mixed.mix(t, nullptr, targets.data());
-                    loss_sum weight;
-                    for (std::size_t k = 0; k < n; ++k) weight.add(static_cast<double>(targets[k]));
-                    return take(r, loss_of_fully_masked(masks->fully_masked(), gradient, n, weight.value()));
-                }
-            }
-            const T* const kept = masks != nullptr ? x : nullptr;
-            mixed.mix(t, kept, targets.data());
-            if (!ordinary) [[unlikely]] {
-                const auto exact = [&](std::size_t k) {
-                    return static_cast<double>(targets[k]);
-                };
-                return take(r, kernels::rare_loss<T>(x, 1, n, exact, terms, gradient, 1));
-            }
-            part.logits.first = x;
-            part.targets.first = targets.data();
-            part.output.first = gradient;
-            run_target_losses(part, terms, gradients, [&](std::size_t, double loss) { take(r, loss); });
-        },
-        share);
-}
-
-/// Losses of class indices, under a mask if there is one, and their gradient if it has axes.
-template <class Executor, class T, class Index>
-T run_losses(Executor& executor, const char* function, const operand<const T>& logits, std::span<const Index> targets,
-             const operand<T>& gradient, const wanted_losses<T>& losses, const cross_entropy_options<T>& options,
-             const mask<T>* given_mask)
-{
-    const std::size_t axis = check_axis(function, options.axis, logits.rank);
-    const std::size_t classes = logits.extents[axis];
-    check_countable(function, "logits", logits);
-    check_loss_options(function, options, classes);
-    const auto layout = rows_along(axis, logits);
-    const auto masks = masks_of(function, given_mask, logits, axis);
-    check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
-    const class_targets<T, Index> classes_of{targets, options};
-    const double_double total = classes_of.check(function, layout.rows(), classes);
-    if (masks) masks->check_kept(layout, data_of<T>(logits), [&](std::size_t r) { return classes_of.is_ignored(r); });
-    const row_masks<T>* const of_rows = masks ? &*masks : nullptr;
-    const mixed_targets<T> mixed(options, classes);
-    const bool gradients = gradient.rank != 0;
-    // Without a gradient nothing is written where its place would be.
-    const operand<T> to = gradients ? gradient : without_gradient(logits);
-    const auto along = rows_along(axis, logits, to);
-    const auto rows = masks ? along : arranged(along);
-    const auto data = data_of<T>(logits, to);
-    return reduce_losses(
-        executor, rows, options, losses, total,
-        [&](rows_share share, const double_double& gradient_scale, const auto& take) {
-            const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
-            if (options.label_smoothing != 0 || !are_ordinary(options, terms, classes))
-                return run_mixed_losses<T>(
-                    gradients, rows, data, of_rows, options, terms, share,
-                    [&](std::size_t r, const auto&) {
-                        return [k = classes_of[r]](std::size_t i) {
-                            return i == k ? 1.0 : 0.0;
-                        };
-                    },
-                    [&](std::size_t r) { return classes_of.is_ignored(r); }, take);
-            for_each_chunk<T, false>(
-                rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
-                    const auto class_of = [&](std::size_t r) {
-                        return classes_of[part.number(r)];
-                    };
-                    const auto weight_of = [&](std::size_t r) {
-                        return mixed.weight(class_of(r));
-                    };
-                    run_class_losses(part, terms, gradients, class_of, weight_of, [&](std::size_t r, double loss) {
-                        take(part.number(r), classes_of.is_ignored(part.number(r)) ? 0 : loss);
-                    });
-                    for (std::size_t r = 0; r < part.count; ++r) {
-                        const bool is_masked = (part.masked >> r & 1) != 0,
-                                   is_ignored = classes_of.is_ignored(part.number(r));
-                        if (is_masked && !is_ignored)
-                            take(part.number(r),
-                                 loss_of_fully_masked(of_rows->fully_masked(), gradients ? part.output.at(r) : nullptr,
-                                                      classes, weight_of(r)));
-                        else if (is_ignored && gradients)
-                            for (std::size_t k = 0; k < classes; ++k)
-                                part.output.at(r)[static_cast<std::ptrdiff_t>(k) * part.output.step] = 0;
-                    }
-                });
-            if (rows.length == 0 && share.part == 0)
-                for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
-        });
-}
-
-/// Losses of target probabilities.
-template <class Executor, class T>
-T run_losses(Executor& executor, const char* function, const operand<const T>& logits, const operand<const T>& targets,
-             const operand<T>& gradient, const wanted_losses<T>& losses, const cross_entropy_options<T>& options,
-             const mask<T>* given_mask)
-{
-    const std::size_t axis = check_axis(function, options.axis, logits.rank);
-    const std::size_t classes = logits.extents[axis];
-    check_countable(function, "logits", logits);
-    check_loss_options(function, options, classes);
-    check_extents(function, "targets", targets, "logits", logits);
-    check_countable(function, "targets", targets);
-    const auto layout = rows_along(axis, logits, targets);
-    const auto masks = masks_of(function, given_mask, logits, axis);
-    check_results(function, logits, targets, masks, gradient, losses, layout.rows(), options);
-    if (masks) masks->check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
-    const row_masks<T>* const of_rows = masks ? &*masks : nullptr;
-    const bool gradients = gradient.rank != 0;
-    const operand<T> to = gradients ? gradient : without_gradient(logits);
-    const auto rows = rows_along(axis, logits, targets, to);
-    const auto data = data_of<T>(logits, targets, to);
-    const double_double total{static_cast<double>(rows.rows()), 0};
-    return reduce_losses(
-        executor, rows, options, losses, total,
-        [&](rows_share share, const double_double& gradient_scale, const auto& take) {
-            const kernels::loss_terms terms{options.temperature, options.z_loss, gradient_scale};
-            const bool is_plain = options.label_smoothing == 0 && options.class_weights.empty() && of_rows == nullptr;
-            if (!is_plain || !are_ordinary(options, terms, classes) || !rows.is_contiguous())
-                run_mixed_losses<T>(
-                    gradients, rows, data, of_rows, options, terms, share,
-                    [](std::size_t, const auto& row) {
-                        return [t = row[1]](std::size_t i) {
-                            return static_cast<double>(t[i]);
-                        };
-                    },
-                    [](std::size_t) { return false; }, take);
-            else
-                for_each_chunk<T, true>(
-                    rows, data, gradients, gradients, of_rows, options.temperature, share, [&](chunk<T>& part) {
-                        run_target_losses(part, terms, gradients,
-                                          [&](std::size_t r, double loss) { take(part.number(r), loss); });
-                    });
-            if (rows.length == 0 && share.part == 0)
-                for (std::size_t r = 0; r < rows.rows(); ++r) take(r, 0.0);
-        });
-}
-
-/// The loss of one contiguous row under no mask, whose targets are a class, or probabilities at `targets`, and its gradient unless
-/// that is null: as a batch of one row has it.
+/// Losses of many rows, under a mask if there is one, and their gradient if it has axes: the mean or sum, or 0 where they are
+/// wanted one by one.
 template <class T>
-T run_row_loss(const operand<const T>& logits, const T* targets, std::size_t target, bool is_ignored, T* gradient,
+T run_losses(executor_ref executor, const char* function, const operand<const T>& logits,
+             const loss_targets<T>& targets, const operand<T>& gradient, const wanted_losses<T>& losses,
+             const cross_entropy_options<T>& options, const mask<T>* given_mask)
+{
+    const std::size_t axis = check_axis(function, options.axis, logits.rank);
+    check_countable(function, "logits", logits);
+    check_loss_options(function, options, logits.extents[axis]);
+    const auto of_logits = rows_along(axis, {&logits});
+    const auto masks = masks_of(function, given_mask, logits, axis);
+    targets.check_shape(function, logits, of_logits.rows());
+    check_results(function, logits, targets, masks, gradient, losses, of_logits.rows(), options);
+    const double_double total = targets.check_classes(function, of_logits.rows(), of_logits.length, options);
+    if (masks)
+        masks->check_kept(of_logits, data_of<T>(logits), [&](std::size_t r) {
+            return targets.class_of(r, options.ignore_index) == loss_targets<T>::ignored;
+        });
+    const bool mean = losses.reduce && options.reduction == reduction::mean;
+    // Where the weights sum to 0 there is no mean, whatever the losses are.
+    const double undefined = kernels::to_double(total) == 0 ? kernels::not_a_number<double> : 0;
+    const double_double divisor = !mean ? double_double{1, 0} : double_double{total.high + undefined, total.low};
+    const bool gradients = gradient.rank != 0, classes = targets.are_classes();
+    auto layout = of_logits;
+    pointers<T> data = data_of<T>(logits);
+    if (classes && gradients) {
+        layout = rows_along(axis, {&logits, &gradient});
+        data = data_of<T>(logits, gradient);
+    }
+    else if (!classes) {
+        layout = gradients ? rows_along(axis, {&logits, &targets.probabilities, &gradient})
+                           : rows_along(axis, {&logits, &targets.probabilities});
+        data = data_of<T>(logits, targets.probabilities, gradient);
+    }
+    if (classes && !masks) layout = arranged(layout);
+    const batch_losses<T> batch{layout,
+                                data,
+                                gradients,
+                                masks ? &*masks : nullptr,
+                                targets,
+                                options,
+                                {options.temperature, options.z_loss, kernels::reciprocal(divisor)},
+                                losses};
+    in_shares(executor, layout, [&](rows_share share) { batch.run(share); });
+    // Added up in the order of the rows, whatever thread had them.
+    loss_sum sum;
+    for (std::size_t r = 0; r < batch.of_rows.size(); ++r) sum.add(batch.of_rows[r]);
+    return static_cast<T>(sum.value() / kernels::to_double(divisor));
+}
+
+/// The loss of one contiguous row under no mask, and its gradient if it has an axis: as a batch of one row has it.
+template <class T>
+T run_row_loss(const operand<const T>& logits, const loss_targets<T>& targets, const operand<T>& gradient,
                const cross_entropy_options<T>& options)
 {
+    constexpr const char* function = "softmax_cross_entropy";
     const std::size_t n = logits.extents[0];
+    static_cast<void>(check_axis(function, options.axis, 1));
+    check_loss_options(function, options, n);
+    const bool is_ignored = targets.are_classes() && targets.is_ignored(0, options.ignore_index);
+    const std::size_t target = targets.class_of(0, options.ignore_index);
+    if (!targets.are_classes())
+        check_extents(function, "targets", targets.probabilities, "logits", logits);
+    else if (!is_ignored && (targets.classes[0].is_negative || targets.classes[0].magnitude >= n)) [[unlikely]]
+        fail_integer(function, "target", 0, targets.classes[0], n, "), the classes of logits");
+    if (gradient.rank != 0) {
+        check_extents(function, "gradient", gradient, "logits", logits);
+        check_same_or_apart(function, "gradient", gradient, "logits", logits);
+        if (!options.class_weights.empty())
+            check_apart(function, "gradient", gradient, "class_weights", operand<const T>(options.class_weights));
+        if (!targets.are_classes()) check_apart(function, "gradient", gradient, "targets", targets.probabilities);
+    }
     const bool mean = options.reduction == reduction::mean;
+    const T* const t = targets.probabilities.data;
     const mixed_targets<T> mixed(options, n);
-    const double weight = targets != nullptr ? 1 : is_ignored ? 0 : mixed.weight(target);
+    const double weight = !targets.are_classes() ? 1 : is_ignored ? 0 : mixed.weight(target);
     if (is_ignored || (mean && weight == 0) || n == 0) {
         const bool nan = mean && weight == 0;
-        if (gradient != nullptr)
-            call<kernels::fill_entry<T>>(gradient, n, nan && !is_ignored ? kernels::not_a_number<T> : T(0));
+        if (gradient.rank != 0)
+            call<kernels::fill_entry<T>>(gradient.data, n, nan && !is_ignored ? kernels::not_a_number<T> : T(0));
         return nan ? kernels::not_a_number<T> : T(0);
     }
     const double_double scale = kernels::reciprocal(double_double{mean ? weight : 1, 0});
     const kernels::loss_terms terms{options.temperature, options.z_loss, scale};
     double loss = 0;
-    const auto take = [&](std::size_t, double of_row) {
-        loss = of_row;
-    };
     const bool ordinary = are_ordinary(options, terms, n),
                is_mixed = options.label_smoothing != 0 || !options.class_weights.empty();
     chunk<T, true> part;
-    set_row(part, logits, gradient, options.temperature);
-    if (targets == nullptr && ordinary && options.label_smoothing == 0)
-        run_class_losses(
-            part, terms, gradient != nullptr, [&](std::size_t) { return target; }, [&](std::size_t) { return weight; },
-            take);
+    set_row(part, logits, gradient.data, options.temperature);
+    if (t == nullptr && ordinary && options.label_smoothing == 0) {
+        const T* const weights = options.class_weights.empty() ? nullptr : options.class_weights.data();
+        run_class_losses(part, terms, gradient.rank != 0, &target, weights, &loss);
+    }
     else {
-        const elements<T> own(targets == nullptr || is_mixed ? n : 0);
-        if (own.size() != 0)
-            mixed.mix(
-                [&](std::size_t k) {
-                    return targets != nullptr ? static_cast<double>(targets[k]) : k == target ? 1.0 : 0.0;
-                },
-                nullptr, own.data());
-        const T* const t = own.size() != 0 ? own.data() : targets;
-        part.targets.first = t;
+        const elements<T> own(t == nullptr || is_mixed ? n : 0);
+        if (own.size() != 0) mixed.mix({t, target}, nullptr, own.data());
+        part.targets.first = own.size() != 0 ? own.data() : t;
         if (ordinary)
-            run_target_losses(part, terms, gradient != nullptr, take);
+            run_target_losses(part, terms, gradient.rank != 0, &loss);
         else
-            loss = kernels::rare_loss<T>(
-                logits.data, 1, n, [t](std::size_t k) { return static_cast<double>(t[k]); }, terms, gradient, 1);
+            loss = kernels::rare_loss<T>(logits.data, 1, n, {part.targets.first}, terms, gradient.data, 1);
     }
     return static_cast<T>(mean ? loss / weight : loss);
 }

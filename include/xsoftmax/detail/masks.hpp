@@ -7,29 +7,30 @@
 #include "architecture.hpp"
 #include "arguments.hpp"
 #include "batch.hpp"
-#include "layout.hpp"
 #include "memory.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <utility>
 
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
 /// A broadcast view as one of the logits' extents, which repeats its elements by stride 0. Without data if it is of nothing.
-template <class T, class U>
+template <class T>
 [[nodiscard]] operand<const T> broadcast_to(const char* function, const char* argument, const broadcast_view<T>& view,
-                                            const operand<U>& logits)
+                                            const shape& logits)
 {
-    operand<const T> result{nullptr, logits.rank, logits.extents, {}};
+    operand<const T> result(view.data_handle(), view.axes());
     if (view.empty()) return result;
-    check_broadcast(function, argument, view, logits);
-    result.data = view.data_handle();
-    const std::size_t missing = logits.rank - view.axes();
-    for (std::size_t k = 0; k < view.axes(); ++k)
-        if (view.extent(k) != 1) result.strides[missing + k] = view.stride(k);
+    for (std::size_t k = 0; k < view.axes(); ++k) {
+        result.extents[k] = view.extent(k);
+        result.strides[k] = view.extent(k) == 1 ? 0 : view.stride(k);
+    }
+    check_broadcast(function, argument, result, logits);
+    std::rotate(&result.strides[0], &result.strides[view.axes()], &result.strides[logits.rank]);
+    result.rank = logits.rank;
+    result.extents = logits.extents;
     check_countable(function, argument, result);
     return result;
 }
@@ -40,6 +41,7 @@ class broadcast_rows {
 public:
     broadcast_rows(const operand<const T>& view, std::size_t axis) : view_(view), step_(view.strides[axis])
     {
+        if (empty()) return;
         for (std::size_t k = view.rank; k-- > 0;) {
             if (k == axis) continue;
             extents_[others_] = view.extents[k];
@@ -79,24 +81,21 @@ public:
         : function_(function),
           given_(given),
           length_(logits.extents[axis]),
-          rows_(rows_along(axis, logits).rows()),
+          rows_(rows_along(axis, {&logits}).rows()),
           keep_(broadcast_to(function, "keep", given.keep, logits), axis),
           bias_(broadcast_to(function, "bias", given.bias, logits), axis)
     {
         for (std::size_t k = 0; k < logits.rank; ++k)
             if (k != axis) queries_ = logits.extents[k];
-        if (given.lengths) given.lengths->visit([&](const auto& lengths) { check_lengths(lengths); });
+        if (given.lengths) check_lengths(*given.lengths);
     }
 
     /// Nothing of the mask is written over: rows are read from it after others have been written.
-    template <class Output>
-    void check_apart(const char* output_name, const Output& output) const
+    void check_apart(const char* output_name, const shape& output) const
     {
         if (!keep_.empty()) detail::check_apart(function_, output_name, output, "keep", keep_.view());
         if (!bias_.empty()) detail::check_apart(function_, output_name, output, "bias", bias_.view());
-        if (given_.lengths)
-            given_.lengths->visit(
-                [&](const auto& lengths) { detail::check_apart(function_, output_name, output, "lengths", lengths); });
+        if (given_.lengths) detail::check_apart(function_, output_name, output, "lengths", shape_of(*given_.lengths));
     }
 
     /// Is what is kept the beginning of each row, as it is?
@@ -106,9 +105,7 @@ public:
     [[nodiscard]] std::size_t prefix(std::size_t r) const
     {
         std::size_t kept = length_;
-        if (lengths_per_row_ != 0)
-            given_.lengths->visit(
-                [&](const auto& lengths) { kept = static_cast<std::size_t>(lengths[r / lengths_per_row_]); });
+        if (lengths_per_row_ != 0) kept = static_cast<std::size_t>((*given_.lengths)[r / lengths_per_row_].magnitude);
         if (given_.causal) {
             // Beyond the row's length no offset makes a difference, but a sum of it might overflow.
             const std::ptrdiff_t offset = (std::min)(*given_.causal, static_cast<std::ptrdiff_t>(length_));
@@ -149,26 +146,27 @@ public:
     }
 
     /// Throws if a row keeps nothing, that is to be an error, and the row is not one that counts for nothing anyway.
-    template <class IsIgnored>
-    void check_kept(const row_layout<1>& layout, const pointers<T, 1>& logits, const IsIgnored& is_ignored) const
+    void check_kept(const row_layout& layout, const pointers<T>& logits,
+                    function_ref<bool(std::size_t)> is_ignored) const
     {
         if (given_.fully_masked != fully_masked::error || length_ == 0) return;
         const elements<T> composed(length_);
-        for_each_row(false, layout, logits, [&](const pointers<T, 1>& row, std::size_t r) {
-            if (!is_ignored(r) && !compose(r, row[0], composed.data())) fail_fully_masked(function_, r);
+        for_each_row<T>(false, layout, logits, [&](const pointers<T>& row, std::size_t r) {
+            if (!is_ignored(r) && !compose(r, row[0], composed.data()))
+                fail(invalid, "xsoftmax::%s: mask keeps nothing of row %zu", function_, r);
         });
     }
 
 private:
-    template <class Length>
-    void check_lengths(std::span<const Length> lengths)
+    void check_lengths(const integer_list& lengths)
     {
-        if (lengths.empty() ? rows_ != 0 : rows_ % lengths.size() != 0) [[unlikely]]
-            fail_count(function_, "lengths", lengths.size(), rows_, "rows, of which it has to be a divisor");
-        for (std::size_t k = 0; k < lengths.size(); ++k)
-            if (!std::in_range<std::size_t>(lengths[k]) || static_cast<std::size_t>(lengths[k]) > length_) [[unlikely]]
-                fail_length(function_, k, printable(lengths[k]), length_);
-        lengths_per_row_ = lengths.empty() ? 0 : rows_ / lengths.size();
+        const std::size_t count = lengths.size();
+        if (count == 0 ? rows_ != 0 : rows_ % count != 0) [[unlikely]]
+            check_count(function_, "lengths", count, rows_, "rows, of which it has to be a divisor");
+        for (std::size_t k = 0; k < count; ++k)
+            if (lengths[k].is_negative || lengths[k].magnitude > length_) [[unlikely]]
+                fail_integer(function_, "lengths[%zu]", k, lengths[k], length_, "]");
+        lengths_per_row_ = count == 0 ? 0 : rows_ / count;
     }
 
     const char* function_;

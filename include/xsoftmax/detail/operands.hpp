@@ -18,14 +18,35 @@ inline namespace XSOFTMAX_TARGET {
 /// Views of more axes than that are refused by the compiler.
 inline constexpr std::size_t max_rank = 8;
 
-/// A view whose type has been forgotten.
-template <class T>
-struct operand {
-    T* data;
-    std::size_t rank;
-    std::array<std::size_t, max_rank> extents;
-    std::array<std::ptrdiff_t, max_rank> strides;
+/// A view whose type has been forgotten, and whose elements' too.
+struct shape {
+    std::uintptr_t address = 0;
+    std::size_t element_bytes = 1;
+    std::size_t rank = 0;
+    std::array<std::size_t, max_rank> extents{};
+    std::array<std::ptrdiff_t, max_rank> strides{};  ///< in elements
 };
+
+/// A view of any type with elements of T; a list is one of one axis. Without axes it stands for no view.
+template <class T>
+struct operand : shape {
+    T* data = nullptr;
+
+    operand() = default;
+    operand(T* first, std::size_t axes) : shape{reinterpret_cast<std::uintptr_t>(first), sizeof(T), axes}, data(first)
+    {
+    }
+    explicit operand(std::span<T> list) : operand(list.data(), 1)
+    {
+        extents[0] = list.size();
+        strides[0] = 1;
+    }
+};
+
+[[nodiscard]] inline shape shape_of(const integer_list& list)
+{
+    return {reinterpret_cast<std::uintptr_t>(list.data()), list.bytes(), 1, {list.size()}, {1}};
+}
 
 template <class R>
 concept range = std::ranges::contiguous_range<R> && std::ranges::sized_range<R>;
@@ -123,9 +144,9 @@ template <class Element, class X>
     if constexpr (is_masked<X>)
         return operand_of<Element>(x.logits);
     else if constexpr (range<const X&>)
-        return {std::ranges::data(x), 1, {std::ranges::size(x)}, {1}};
+        return operand<Element>(std::span<Element>(std::ranges::data(x), std::ranges::size(x)));
     else {
-        operand<Element> result{x.data_handle(), X::rank(), {}, {}};
+        operand<Element> result(x.data_handle(), X::rank());
         for (std::size_t axis = 0; axis < X::rank(); ++axis) {
             result.extents[axis] = static_cast<std::size_t>(x.extent(axis));
             result.strides[axis] = static_cast<std::ptrdiff_t>(x.stride(axis));
@@ -143,7 +164,7 @@ template <class X>
 [[nodiscard]] auto as_output(X& x)
 {
     if constexpr (range<X&>)
-        return operand<value_type<X&>>{std::ranges::data(x), 1, {std::ranges::size(x)}, {1}};
+        return operand<value_type<X&>>(std::span<value_type<X&>>(std::ranges::data(x), std::ranges::size(x)));
     else
         return operand_of<value_type<X>>(x);
 }
@@ -178,15 +199,9 @@ template <class X>
         return nullptr;
 }
 
-/// Integers that count classes; bool and characters do not.
-template <class Index>
-concept class_index =
-    std::integral<Index> && !std::same_as<Index, bool> && !std::same_as<Index, char> && !std::same_as<Index, wchar_t> &&
-    !std::same_as<Index, char8_t> && !std::same_as<Index, char16_t> && !std::same_as<Index, char32_t>;
-
 /// Targets: a class index (of a row), a range of them (a class for each row), or probabilities as the logits are.
 template <class X>
-concept class_indices = class_index<std::remove_cvref_t<X>> ||(range<X>&& class_index<std::ranges::range_value_t<X>>);
+concept class_indices = counting<std::remove_cvref_t<X>> ||(range<X>&& counting<std::ranges::range_value_t<X>>);
 template <class X>
 concept targets_like = class_indices<X> ||(operand_like<X> && !is_masked<std::remove_cvref_t<X>>);
 

@@ -79,7 +79,7 @@ void run_softmax_row(const char* function, const char* output_name, const operan
     static_cast<void>(check_axis(function, options.axis, 1));
     check_extents(function, output_name, output, "logits", logits);
     const std::size_t n = logits.extents[0];
-    check_rows_same_or_apart<T>(function, output_name, output.data, "logits", logits.data, n);
+    check_same_or_apart(function, output_name, output, "logits", logits);
     if (n == 0) return;
     if (!kernels::is_ordinary<T>(options.temperature)) [[unlikely]]
         return kernels::rare_softmax<T>(logits.data, 1, n, options.temperature, output.data, 1, Logarithms);
@@ -93,26 +93,18 @@ template <bool Logarithms, class T>
 void run_rare_softmax(const operand<const T>& logits, const operand<T>& output, std::size_t axis, double temperature,
                       const row_masks<T>* masks, T nothing)
 {
-    const elements<T> composed(masks != nullptr ? logits.extents[axis] : 0);
-    for_each_row(true, rows_along(axis, logits, output), data_of<T>(logits, output),
-                 [&](const pointers<T, 2>& row, std::size_t r) {
-                     const T* x = row[0];
-                     const std::size_t n = logits.extents[axis];
-                     if (masks != nullptr) {
-                         x = composed.data();
-                         if (!masks->compose(r, row[0], composed.data()))
-                             return call<kernels::fill_entry<T>>(row[1], n, nothing);
-                     }
-                     kernels::rare_softmax<T>(x, 1, n, temperature, row[1], 1, Logarithms);
-                 });
-}
-
-/// The layout with neighbours that are contiguous innermost, where there are any.
-template <std::size_t Operands>
-[[nodiscard]] row_layout<Operands> arranged(row_layout<Operands> layout)
-{
-    if (!layout.is_contiguous()) layout.bring_contiguous_innermost();
-    return layout;
+    const std::size_t n = logits.extents[axis];
+    const elements<T> composed(masks != nullptr ? n : 0);
+    for_each_row<T>(true, rows_along(axis, {&logits, &output}), data_of<T>(logits, output),
+                    [&](const pointers<T>& row, std::size_t r) {
+                        const T* x = row[0];
+                        if (masks != nullptr) {
+                            x = composed.data();
+                            if (!masks->compose(r, row[0], composed.data()))
+                                return call<kernels::fill_entry<T>>(row[1], n, nothing);
+                        }
+                        kernels::rare_softmax<T>(x, 1, n, temperature, row[1], 1, Logarithms);
+                    });
 }
 
 /// The mask over the rows, if there is one.
@@ -126,8 +118,8 @@ template <class T>
 }
 
 /// Causal masks and lengths leave the beginning of each row, as it is: nothing is composed.
-template <bool Logarithms, class Executor, class T>
-void run_prefixes(Executor& executor, const row_layout<2>& layout, const pointers<T, 2>& data, double temperature,
+template <bool Logarithms, class T>
+void run_prefixes(executor_ref executor, const row_layout& layout, const pointers<T>& data, double temperature,
                   const row_masks<T>& masks, T nothing)
 {
     const T left_out = Logarithms ? -kernels::infinity<T> : T(0);
@@ -135,9 +127,9 @@ void run_prefixes(Executor& executor, const row_layout<2>& layout, const pointer
     in_shares(executor, layout, [&](rows_share share) {
         chunk<T> part;
         part.temperature = temperature;
-        for_each_row(
+        for_each_row<T>(
             true, layout, data,
-            [&](const pointers<T, 2>& row, std::size_t r) {
+            [&](const pointers<T>& row, std::size_t r) {
                 const std::size_t kept = masks.prefix(r);
                 if (std::all_of(row[0], row[0] + kept,
                                 [](T x) { return kernels::has_bits_of(x, -kernels::infinity<T>); }))
@@ -156,8 +148,8 @@ void run_prefixes(Executor& executor, const row_layout<2>& layout, const pointer
 }
 
 /// Of all rows along an axis.
-template <bool Logarithms, class Executor, class T>
-void run_softmax_batch(Executor& executor, const char* function, const char* output_name,
+template <bool Logarithms, class T>
+void run_softmax_batch(executor_ref executor, const char* function, const char* output_name,
                        const operand<const T>& logits, const operand<T>& output, const mask<T>* given_mask,
                        const softmax_options& options)
 {
@@ -169,11 +161,11 @@ void run_softmax_batch(Executor& executor, const char* function, const char* out
     T nothing = 0;
     if (masks) {
         masks->check_apart(output_name, output);
-        masks->check_kept(rows_along(axis, logits), data_of<T>(logits), [](std::size_t) { return false; });
+        masks->check_kept(rows_along(axis, {&logits}), data_of<T>(logits), [](std::size_t) { return false; });
         nothing = Logarithms ? masks->masked_log_probability() : masks->masked_probability();
     }
     const row_masks<T>* const of_rows = masks ? &*masks : nullptr;
-    const auto along_axis = rows_along(axis, logits, output);
+    const auto along_axis = rows_along(axis, {&logits, &output});
     if (along_axis.length == 0 || along_axis.rows() == 0) return;
     if (!kernels::is_ordinary<T>(options.temperature)) [[unlikely]]
         return run_rare_softmax<Logarithms>(logits, output, axis, options.temperature, of_rows, nothing);
@@ -182,8 +174,8 @@ void run_softmax_batch(Executor& executor, const char* function, const char* out
         return run_prefixes<Logarithms>(executor, along_axis, data, options.temperature, *masks, nothing);
     const auto layout = masks ? along_axis : arranged(along_axis);
     in_shares(executor, layout, [&](rows_share share) {
-        for_each_chunk<T, false>(layout, data, true, !Logarithms, of_rows, options.temperature, share,
-                                 [&](chunk<T>& part) { run_softmax<Logarithms>(part, nothing); });
+        for_each_chunk<T>(layout, data, true, !Logarithms, of_rows, options.temperature, share,
+                          [&](chunk<T>& part) { run_softmax<Logarithms>(part, nothing); });
     });
 }
 
@@ -202,19 +194,20 @@ template <class T, bool IsRow>
 }
 
 /// log_sum_exp of all rows along an axis, to values[row].
-template <class Executor, class T>
-void run_log_sum_exp(Executor& executor, const char* function, const operand<const T>& logits, std::span<T> values,
+template <class T>
+void run_log_sum_exp(executor_ref executor, const char* function, const operand<const T>& logits, std::span<T> values,
                      const mask<T>* given_mask, const softmax_options& options)
 {
     check_temperature(function, options.temperature);
     const std::size_t axis = check_axis(function, options.axis, logits.rank);
     check_countable(function, "logits", logits);
-    const auto along_axis = rows_along(axis, logits);
+    const auto along_axis = rows_along(axis, {&logits});
     check_count(function, "values", values.size(), along_axis.rows(), "rows");
-    check_apart(function, "values", values, "logits", logits);
+    const operand<T> list(values);
+    check_apart(function, "values", list, "logits", logits);
     const auto masks = masks_of(function, given_mask, logits, axis);
     if (masks) {
-        masks->check_apart("values", values);
+        masks->check_apart("values", list);
         masks->check_kept(along_axis, data_of<T>(logits), [](std::size_t) { return false; });
     }
     if (along_axis.length == 0)
@@ -224,17 +217,16 @@ void run_log_sum_exp(Executor& executor, const char* function, const operand<con
     const auto layout = masks ? along_axis : arranged(along_axis);
     const bool is_ordinary = kernels::is_ordinary<T>(options.temperature);
     in_shares(executor, layout, [&](rows_share share) {
-        for_each_chunk<T, false>(layout, data_of<T>(logits), false, false, masks ? &*masks : nullptr,
-                                 options.temperature, share, [&](chunk<T>& part) {
-                                     if (is_ordinary)
-                                         part.template sum<true>(false);
-                                     else
-                                         part.sums.rare = ~std::uint64_t{0};
-                                     for (std::size_t r = 0; r < part.count; ++r)
-                                         values[part.number(r)] = (part.masked >> r & 1) != 0
-                                                                      ? nothing
-                                                                      : static_cast<T>(log_sum_exp_of(part, r));
-                                 });
+        for_each_chunk<T>(layout, data_of<T>(logits), false, false, masks ? &*masks : nullptr, options.temperature,
+                          share, [&](chunk<T>& part) {
+                              if (is_ordinary)
+                                  part.template sum<true>(false);
+                              else
+                                  part.sums.rare = ~std::uint64_t{0};
+                              for (std::size_t r = 0; r < part.count; ++r)
+                                  values[part.number(r)] =
+                                      (part.masked >> r & 1) != 0 ? nothing : static_cast<T>(log_sum_exp_of(part, r));
+                          });
     });
 }
 

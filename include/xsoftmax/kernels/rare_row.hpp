@@ -188,9 +188,23 @@ XSOFTMAX_COLD void rare_softmax(const T* x, std::ptrdiff_t step, std::size_t n, 
     }
 }
 
-/// The loss of target probabilities t(i), and its gradient, times gradient_scale, unless `to` is null, which may be the logits.
-template <class T, class Targets>
-XSOFTMAX_COLD double rare_loss(const T* x, std::ptrdiff_t step, std::size_t n, const Targets& t,
+/// The target probabilities of a row; or, where there are none, a single class of a weight.
+template <class T>
+struct row_targets {
+    const T* probabilities;
+    std::size_t only = 0;
+    double weight = 1;
+
+    [[nodiscard]] double operator()(std::size_t i) const
+    {
+        if (probabilities != nullptr) return static_cast<double>(probabilities[i]);
+        return i == only ? weight : 0;
+    }
+};
+
+/// The loss of a rare row, and its gradient, times gradient_scale, unless `to` is null, which may be the logits.
+template <class T>
+XSOFTMAX_COLD double rare_loss(const T* x, std::ptrdiff_t step, std::size_t n, const row_targets<T>& t,
                                const loss_terms& terms, T* to, std::ptrdiff_t to_step)
 {
     const rare_row<T> row(x, step, n, terms.temperature);

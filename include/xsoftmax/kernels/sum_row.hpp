@@ -267,7 +267,7 @@ XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to,
     // Where the maximum has nearly all of the mass, others are what additions lost, and must be summed again.
     constexpr double of_addition = sizeof(T) == 4 ? 0x1p-27 : 0x1p-49;
     const double least_share =
-        row.in_trees ? of_addition * (64 + static_cast<double>(row.n / B::size)) : least_share_of_others<T>;
+        row.in_trees ? of_addition * (64 + static_cast<double>(row.n) / B::size) : least_share_of_others<T>;
     if (!(leading(others) >= stored * least_share)) [[unlikely]]
         others = row.n == 1 ? wide_from<T>(0.0) : row.sum_of_others(own_stored);
     // Where it has more than a quarter, what trees lost of it is too much for them.

@@ -177,7 +177,6 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
             const T* const x = rows(r);
             T* const y = e + r * stride;
             running_sum<B> total;
-            XSOFTMAX_UNROLL
             for (std::size_t k = 0; k < whole; ++k) {
                 const B e_v = exponential(load_whole<B>(x + k * B::size), of_row, scale);
                 total.add(e_v);
