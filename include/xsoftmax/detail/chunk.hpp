@@ -19,7 +19,7 @@ inline namespace XSOFTMAX_TARGET {
 
 /// Exponentials of rows of up to so many bytes wait in a tile on the stack rather than in the output, a row for every so many
 /// lines.
-inline constexpr std::size_t tile_row_bytes = 1024;
+inline constexpr std::size_t tile_row_bytes = 512;
 inline constexpr std::size_t tile_bytes = 16 * tile_row_bytes;
 inline constexpr std::size_t line_bytes = 64;
 

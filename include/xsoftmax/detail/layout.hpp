@@ -31,7 +31,7 @@ struct row_layout {
         std::size_t extent;
         offsets strides;
         /// From one of its indices to the next, in row-major order of the axes but the rows' own.
-        std::size_t rows = 1;
+        std::size_t rows;
     };
 
     std::size_t operands = 0;
@@ -39,7 +39,9 @@ struct row_layout {
     offsets step{};          ///< from an element of a row to the next
     /// The other axes, slowest first, neighbours merged where that leaves all operands' rows where they are. At least one.
     std::size_t outer_rank = 0;
-    std::array<dimension, max_rank> outer{};
+    std::array<dimension, max_rank> outer;
+
+    row_layout() noexcept {}  // NOLINT: a defaulted one clears axes that are not there
 
     [[nodiscard]] std::size_t rows() const
     {
@@ -137,7 +139,7 @@ private:
     result.step = strides_of(axis);
     for (std::size_t k = 0; k < first.rank; ++k) {
         if (k == axis || first.extents[k] == 1) continue;
-        const row_layout::dimension next{first.extents[k], strides_of(k)};
+        const row_layout::dimension next{first.extents[k], strides_of(k), 1};
         if (result.outer_rank > 0) {
             auto& before = result.outer[result.outer_rank - 1];
             bool merges = true;  // unsigned: of a view without elements, strides times extents may overflow
@@ -145,13 +147,13 @@ private:
                 merges = merges && static_cast<std::size_t>(before.strides[o]) ==
                                        static_cast<std::size_t>(next.strides[o]) * next.extent;
             if (merges) {
-                before = {before.extent * next.extent, next.strides};
+                before = {before.extent * next.extent, next.strides, 1};
                 continue;
             }
         }
         result.outer[result.outer_rank++] = next;
     }
-    if (result.outer_rank == 0) result.outer[result.outer_rank++] = {1, {}};
+    if (result.outer_rank == 0) result.outer[result.outer_rank++] = {1, {}, 1};
     for (std::size_t k = result.outer_rank - 1; k-- > 0;)
         result.outer[k].rows = result.outer[k + 1].rows * result.outer[k + 1].extent;
     return result;

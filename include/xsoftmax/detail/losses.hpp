@@ -113,10 +113,15 @@ struct row_loss {
         return over_temperature(share * kernels::wide_from<T>(terms.gradient_scale));
     }
 
-    /// What exponentials are multiplied by, given Σ t.
+    /// What exponentials are multiplied by, given Σ t. Of floats the low part has four bits, so that it is not denormal: its bits, and
+    /// the gradient's, would depend on what the exponentials are relative to.
     [[nodiscard]] kernels::split<T> factor(W total) const
     {
-        return kernels::split_into<T>(kernels::widened(scale(total + z_share()) * inverse));
+        const W factor = scale(total + z_share()) * inverse;
+        if constexpr (sizeof(T) == 4)
+            return kernels::split_into<T>({kernels::leading_bits(factor, 28), 0});
+        else
+            return kernels::split_into<T>(factor);
     }
 
     /// The gradient at a class whose weighted target is w, where `written` is its probability's part: p − 1 is −(the sum of the

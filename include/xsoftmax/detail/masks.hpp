@@ -28,6 +28,7 @@ template <class T>
         result.strides[k] = view.extent(k) == 1 ? 0 : view.stride(k);
     }
     check_broadcast(function, argument, result, logits);
+    std::fill(&result.strides[view.axes()], &result.strides[logits.rank], 0);  // of the axes that it lacks
     std::rotate(&result.strides[0], &result.strides[view.axes()], &result.strides[logits.rank]);
     result.rank = logits.rank;
     result.extents = logits.extents;
@@ -39,7 +40,8 @@ template <class T>
 template <class T>
 class broadcast_rows {
 public:
-    broadcast_rows(const operand<const T>& view, std::size_t axis) : view_(view), step_(view.strides[axis])
+    broadcast_rows(const operand<const T>& view, std::size_t axis)
+        : view_(view), step_(view.data == nullptr ? 0 : view.strides[axis])
     {
         if (empty()) return;
         for (std::size_t k = view.rank; k-- > 0;) {

@@ -23,8 +23,15 @@ struct shape {
     std::uintptr_t address = 0;
     std::size_t element_bytes = 1;
     std::size_t rank = 0;
-    std::array<std::size_t, max_rank> extents{};
-    std::array<std::ptrdiff_t, max_rank> strides{};  ///< in elements
+    // Of the first axes alone: clearing the others would take as long as a short row.
+    std::array<std::size_t, max_rank> extents;
+    std::array<std::ptrdiff_t, max_rank> strides;  ///< in elements
+
+    shape() noexcept {}                                                        // NOLINT: a defaulted one clears all
+    shape(std::uintptr_t place, std::size_t bytes, std::size_t axes) noexcept  // NOLINT: likewise
+        : address(place), element_bytes(bytes), rank(axes)
+    {
+    }
 };
 
 /// A view of any type with elements of T; a list is one of one axis. Without axes it stands for no view.
@@ -32,8 +39,8 @@ template <class T>
 struct operand : shape {
     T* data = nullptr;
 
-    operand() = default;
-    operand(T* first, std::size_t axes) : shape{reinterpret_cast<std::uintptr_t>(first), sizeof(T), axes}, data(first)
+    operand() noexcept {}  // NOLINT: likewise
+    operand(T* first, std::size_t axes) : shape(reinterpret_cast<std::uintptr_t>(first), sizeof(T), axes), data(first)
     {
     }
     explicit operand(std::span<T> list) : operand(list.data(), 1)
@@ -45,7 +52,10 @@ struct operand : shape {
 
 [[nodiscard]] inline shape shape_of(const integer_list& list)
 {
-    return {reinterpret_cast<std::uintptr_t>(list.data()), list.bytes(), 1, {list.size()}, {1}};
+    shape result(reinterpret_cast<std::uintptr_t>(list.data()), list.bytes(), 1);
+    result.extents[0] = list.size();
+    result.strides[0] = 1;
+    return result;
 }
 
 template <class R>

@@ -193,7 +193,7 @@ struct backward_row_sweep {
         };
         std::size_t i = 0;
         for (; n - i >= block_of<B>; i += block_of<B>)
-            sum.add(tree_sum<B>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
+            sum.add(tree_sum<B, block_size>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
                 const std::size_t at = i + k * B::size;
                 return see(load_whole<B>(forward + at), load_whole<B>(upstream + at));
             }));

@@ -66,9 +66,12 @@ struct running_sum {
     }
 };
 
-/// Σ of a block's vectors as a tree, in the row's own type: in the wider one each vector would cost 20 to 30 % of the sweep. The
-/// order is pinned: rest_of_tree repeats it.
-template <class B, std::size_t Count = block_size, std::size_t From = 0, class At>
+/// Vectors that are added as one tree. Each level may take half an ULP of the maximum from the sum, 1 ULP of a result.
+inline constexpr std::size_t tree_size = 4;
+
+/// Σ of vectors as a tree, in the row's own type: in the wider one each vector would cost 20 to 30 % of the sweep. The order is
+/// pinned: rest_of_trees repeats it.
+template <class B, std::size_t Count, std::size_t From = 0, class At>
 XSOFTMAX_INLINE B tree_sum(const At& at)
 {
     if constexpr (Count == 1)
@@ -79,13 +82,13 @@ XSOFTMAX_INLINE B tree_sum(const At& at)
     }
 }
 
-/// What the roundings of tree_sum took, lane by lane.
+/// What the roundings of a block's trees took, lane by lane.
 template <class B>
-XSOFTMAX_INLINE B rest_of_tree(const B (&e)[block_size])
+XSOFTMAX_INLINE B rest_of_trees(const B (&e)[block_size])
 {
     B sums[block_size], rest(value_of<B>(0));
     for (std::size_t k = 0; k < block_size; ++k) sums[k] = e[k];
-    for (std::size_t step = 1; step < block_size; step *= 2)
+    for (std::size_t step = 1; step < tree_size; step *= 2)
         for (std::size_t k = 0; k < block_size; k += 2 * step) {
             const auto sum = two_sum(sums[k], sums[k + step]);
             sums[k] = sum.high;
@@ -129,6 +132,11 @@ struct row_sweep {
     bool in_trees = true;       ///< are whole blocks added as trees?
     const T* stored = nullptr;  ///< where the exponentials are, unless they are nowhere
 
+    XSOFTMAX_INLINE row_sweep(const T* row, std::size_t length, const scale_for<B>& of, const reference<B>& relative_to)
+        : x(row), n(length), scale(of), to(relative_to)
+    {
+    }
+
     /// False as soon as an element is above the `highest` that a guess allows: its exponential might overflow. Exponentials go to `e` unless it is
     /// null, with a whole vector at the row's end where it `pads`; such rows are added vector by vector, as in a group.
     XSOFTMAX_INLINE bool run(T highest, T* e, bool pads, bool prefetches)
@@ -157,7 +165,8 @@ struct row_sweep {
                 if (e != nullptr) store_whole(e + i + k * B::size, y);
                 return y;
             };
-            total.add(tree_sum<B>(at));
+            total.add(tree_sum<B, tree_size, 0>(at));
+            total.add(tree_sum<B, tree_size, tree_size>(at));
         }
         for (; n - i >= B::size; i += B::size) {
             const B v = load_whole<B>(x + i);
@@ -216,19 +225,20 @@ struct row_sweep {
         return exponential<true>(load_part(x + i, count, B(-infinity<T>)), to, scale);
     }
 
-    /// What trees have lost in the first block that holds the maximum, whose exponential is `own`.
+    /// What trees have lost in the first block that holds the maximum, whose exponential is `own`. It is looked for among the logits,
+    /// unless exponentials have taken their places.
     XSOFTMAX_COLD wide<T> lost_beside_maximum(T own) const
     {
+        const T* const from = stored != nullptr ? stored : x;
+        const B wanted(stored != nullptr ? own : top);
         for (std::size_t i = 0; n - i >= block_of<B>; i += block_of<B>) {
-            B block[block_size];
-            bool found = false;
-            for (std::size_t k = 0; k < block_size; ++k) {
-                block[k] = exponentials_at(i + k * B::size, B::size);
-                found = found || any_true<B>(block[k] == B(own));
-            }
-            if (!found) continue;
+            B nearest(T(0)), block[block_size];
+            for (std::size_t k = 0; k < block_size; ++k)
+                nearest = k == 0 ? load_whole<B>(from + i) : maximum(nearest, load_whole<B>(from + i + k * B::size));
+            if (!any_true<B>(nearest >= wanted)) continue;
+            for (std::size_t k = 0; k < block_size; ++k) block[k] = exponentials_at(i + k * B::size, B::size);
             running_sum<B> rest;
-            rest.add(rest_of_tree(block));
+            rest.add(rest_of_trees(block));
             return rest.total();
         }
         return wide_from<T>(0.0);
@@ -306,7 +316,7 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
         to.maximum[at] = sweep.top;
         if constexpr (Splits) split_off_maximum(sweep, to, at);
     };
-    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale)};
+    row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale));
     sweep.stored = e;
     // Gradients are exponentials times factors that may be small themselves.
     const T limit = Splits ? scale.guess_limit / 2 : scale.guess_limit;
@@ -343,7 +353,7 @@ XSOFTMAX_NEVER_INLINE bool softmax_in_registers(const T* x, std::size_t n, T* to
     constexpr std::size_t whole = (Vectors - 1) * B::size;
     scale_for<B> room;
     const auto& scale = scale_for<B>::make(temperature, room);
-    row_sweep<B> sweep{x, n, scale, reference<B>::to_one(scale)};
+    row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale));
     running_sum<B> total;
     B v[Vectors], e[Vectors], most = v[Vectors - 1] = load_part(x + whole, n - whole, B(-infinity<T>));
     XSOFTMAX_UNROLL

@@ -209,7 +209,7 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
                 for (std::size_t r = 0; r < B::size; ++r) {
                     const reference<B> of_row{B(T(0)), B(offset[r]), B(floor[r])};
                     const T own = first_lane(exponential(B(top[r]), of_row, scale));
-                    const double_double others = widened(row_sweep<B>{rows(r), n, scale, of_row}.sum_of_others(own));
+                    const double_double others = widened(row_sweep<B>(rows(r), n, scale, of_row).sum_of_others(own));
                     counted[0][r] = others.high;
                     counted[1][r] = others.low;
                 }

@@ -78,31 +78,35 @@ XSOFTMAX_INLINE void with_result(const scaled_less_targets<value_of<B>>& kind, c
 }
 
 /// Rows of n contiguous elements. `other` may be null where it is not read. With `padded`, whole vectors may be read at a row's
-/// end of `from`.
+/// end of `from`, which is then apart from `to`.
 template <class Arch, class Kind, class T>
 XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> from, bool padded,
                                       strided_rows<const T> other, strided_rows<T> to, std::size_t first,
                                       std::size_t count, std::size_t n)
 {
     using B = xsimd::batch<T, Arch>;
-    const std::size_t in_blocks = n - n % block_of<B>, whole = (n - 1) / B::size * B::size, end = n - whole;
     const B zero(T(0));
     const auto row = [&](std::size_t r, const auto& write) XSOFTMAX_INLINE_LAMBDA {
         with_result<B>(
             kind, [r](const T* numbers) XSOFTMAX_INLINE_LAMBDA { return B(numbers[r]); }, write);
     };
-    const auto write_end = [&](std::size_t r, const auto& result, bool pads) XSOFTMAX_INLINE_LAMBDA {
-        const T* const x = from(r) + whole;
-        B t = zero;
-        if constexpr (Kind::reads_other) t = load_part(other(r) + whole, end, zero);
-        store_part(to(r) + whole, end, result(pads ? load_whole<B>(x) : load_part(x, end, zero), t));
-    };
-    // Tiny rows are nothing but ends: a fifth of their time.
-    if (whole == 0 && padded) {
+    if (n < B::size) {
+        // Where rows lie close, and what is read is elsewhere, a row's vector may reach into the next ones, which are written later:
+        // of storing less than a vector some processors make 40 steps.
+        const bool reaches = padded && to.stride == static_cast<std::ptrdiff_t>(n);
         for (std::size_t r = first; r < first + count; ++r)
-            row(r, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA { write_end(r, result, true); });
+            row(r, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+                const B x = padded ? load_whole<B>(from(r)) : load_part(from(r), n, zero);
+                B t = zero;
+                if constexpr (Kind::reads_other) t = load_part(other(r), n, zero);
+                if (reaches && (first + count - r) * n >= B::size)
+                    store_whole(to(r), result(x, t));
+                else
+                    store_part(to(r), n, result(x, t));
+            });
         return;
     }
+    const std::size_t in_blocks = n - n % block_of<B>, last = n - B::size;
     for (std::size_t r = first; r < first + count; ++r)
         row(r, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
             const T* const x = from(r);
@@ -112,6 +116,8 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
                 if constexpr (Kind::reads_other) t = load_whole<B>(other(r) + i);
                 return result(load_whole<B>(x + i), t);
             };
+            // The last vector overlaps the one before, which may take the place of what it is made of.
+            const B end = at(last);
             std::size_t i = 0;
             for (; i < in_blocks; i += block_of<B>) {
                 B block[block_size];
@@ -120,8 +126,8 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
                 XSOFTMAX_UNROLL
                 for (std::size_t k = 0; k < block_size; ++k) store_whole(y + i + k * B::size, block[k]);
             }
-            for (; i < whole; i += B::size) store_whole(y + i, at(i));
-            if (i != n) write_end(r, result, padded);
+            for (; i < last; i += B::size) store_whole(y + i, at(i));
+            store_whole(y + last, end);
         });
 }
 
