@@ -142,8 +142,8 @@ concept counting = std::integral<T> && !std::same_as<T, bool> && !std::same_as<T
 
 /// An integer of any type.
 struct integer {
-    std::uint64_t magnitude;
-    bool is_negative;
+    std::uint64_t magnitude;  ///< without its sign
+    bool is_negative;         ///< is it below 0?
 };
 
 /// A contiguous list of integers of any type, which it does not own: classes of rows, lengths of rows.
@@ -164,11 +164,14 @@ public:
     {
     }
 
+    /// How many integers there are.
     [[nodiscard]] XSOFTMAX_SHARED_INLINE std::size_t size() const noexcept { return size_; }
-    /// The first byte, and how many an integer has.
+    /// The first one's first byte.
     [[nodiscard]] XSOFTMAX_SHARED_INLINE const unsigned char* data() const noexcept { return data_; }
+    /// How many bytes an integer has.
     [[nodiscard]] XSOFTMAX_SHARED_INLINE std::size_t bytes() const noexcept { return bytes_; }
 
+    /// The integer number i, which is below size().
     [[nodiscard]] XSOFTMAX_SHARED_INLINE integer operator[](std::size_t i) const noexcept
     {
         const unsigned char* const at = data_ + i * bytes_;
