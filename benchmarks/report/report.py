@@ -16,7 +16,7 @@ import re
 import sys
 
 import tables
-from results import Report, is_sweep
+from results import Report
 
 _BLOCK = re.compile(r"(<!-- report: (\S+) -->\n).*?(<!-- end of report -->)", re.DOTALL)
 _LINK = re.compile(r"\]\(((?:[\w./-]+/)?([\w-]+)\.svg)\)")
@@ -30,18 +30,9 @@ def _machine(report):
             f"{dates[-1]}{commits}.")
 
 
-def _sweeps(report):
-    """Links to the plots of single sweeps, for files that have such. The plots are not drawn any more."""
-    if report.kernels is None or not any(is_sweep(contender) for contender in report.kernels.contenders.values()):
-        return "Not in the present files."
-    return ("![Kernels by sweep](benchmarks/results/kernels-by-sweep.svg)\n\n"
-            "![Batches by sweep](benchmarks/results/batches-by-sweep.svg)")
-
-
 def rewrite(text, report):
     texts = {name: table.markdown() for name, (_, table) in tables.all_tables(report).items()}
     texts["machine"] = _machine(report)
-    texts["sweeps"] = _sweeps(report)
 
     def block(match):
         name = match.group(2)
