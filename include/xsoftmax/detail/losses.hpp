@@ -178,7 +178,7 @@ void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, b
         // A class of weight 0 adds 0, also where its logit is −inf.
         if (weight == 0)
             losses[r] = row.with_z(w);
-        else if (kernels::has_bits_of(logit[r], -kernels::infinity<T>))
+        else if (kernels::is_minus_infinity(logit[r]))
             losses[r] = row.with_z(kernels::wide_from<T>(weight * kernels::infinity<double>));
         else
             losses[r] = row.with_z(w * row.negative_log(static_cast<double>(logit[r])));
@@ -291,20 +291,19 @@ public:
     {
         std::size_t count = classes_;
         if (kept != nullptr)
-            for (std::size_t k = 0; k < classes_; ++k) count -= is_left_out(kept[k]);
+            for (std::size_t k = 0; k < classes_; ++k) count -= kernels::is_minus_infinity(kept[k]);
         const double_double uniform =
             double_double{options_.label_smoothing, 0} / double_double{static_cast<double>(count), 0};
         const double_double own = kernels::two_sum(1.0, -options_.label_smoothing);
         for (std::size_t k = 0; k < classes_; ++k) {
             double_double mixed = own * double_double{t(k), 0};
-            if (options_.label_smoothing != 0 && !(kept != nullptr && is_left_out(kept[k]))) mixed = mixed + uniform;
+            if (options_.label_smoothing != 0 && !(kept != nullptr && kernels::is_minus_infinity(kept[k])))
+                mixed = mixed + uniform;
             to[k] = static_cast<T>(kernels::to_double(mixed * double_double{weight(k), 0}));
         }
     }
 
 private:
-    static bool is_left_out(T x) { return kernels::has_bits_of(x, -kernels::infinity<T>); }
-
     const cross_entropy_options<T>& options_;
     std::size_t classes_;
 };
@@ -492,7 +491,7 @@ private:
         const mixed_targets<T> mixed(options, n);
         const elements<T> composed(masks != nullptr ? n : 0), own(n);
         const bool ordinary = are_ordinary(options, terms, n);
-        chunk<T, true> part;
+        chunk<T> part;
         part.temperature = options.temperature;
         part.length = n;
         for_each_row<T>(

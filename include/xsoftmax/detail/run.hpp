@@ -131,8 +131,7 @@ void run_prefixes(executor_ref executor, const row_layout& layout, const pointer
             true, layout, data,
             [&](const pointers<T>& row, std::size_t r) {
                 const std::size_t kept = masks.prefix(r);
-                if (std::all_of(row[0], row[0] + kept,
-                                [](T x) { return kernels::has_bits_of(x, -kernels::infinity<T>); }))
+                if (std::all_of(row[0], row[0] + kept, [](const T& x) { return kernels::is_minus_infinity(x); }))
                     return call<kernels::fill_entry<T>>(row[1], n, nothing);
                 part.logits.first = row[0];
                 part.output.first = row[1];

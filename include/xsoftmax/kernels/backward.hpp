@@ -52,8 +52,8 @@ struct inverse_temperature {
     }
 };
 
-/// A pass is a type with bound, above which an element has more than half of the mass; term(x, u, c), which is summed; `rereads`,
-/// whether a row with one such element is summed again with its u as c; rows, what writing needs of B::size rows, made of the
+/// A pass is a type with bound, above which an element has more than half of the mass; term(x, u, c), which is summed;
+/// plain_term(x, u), the same where nothing is above the bound; `rereads`, whether in a row with one such element its u is c; rows, what writing needs of B::size rows, made of the
 /// sums; and result(x, u) of one row. Values of rows are kept as numbers, so that each can be spread over a batch.
 template <class B>
 struct softmax_pass {
@@ -63,6 +63,7 @@ struct softmax_pass {
     static constexpr bool rereads = true;
 
     XSOFTMAX_INLINE static B term(B p, B u, B c) { return rounded(B(p * kept_together(B(u - c)))); }
+    XSOFTMAX_INLINE static B plain_term(B p, B u) { return rounded(B(p * u)); }
 
     struct rows {
         B reference, mean;
@@ -108,6 +109,7 @@ struct log_softmax_pass {
 
     /// Of the elements below the bound: those above are added to the sum when it is known how many they are.
     XSOFTMAX_INLINE static B term(B y, B u, B) { return where(y > B(bound), B(T(0)), u); }
+    XSOFTMAX_INLINE static B plain_term(B, B u) { return u; }
 
     struct rows {
         B total, unit;  ///< Σ u times unit times what makes a probability of an exponential
@@ -173,39 +175,73 @@ struct log_softmax_pass {
     }
 };
 
-/// Sums over a row, lane by lane.
+/// What is summed of one row, elements above the bound apart.
 template <class Pass, class B>
-struct backward_row_sweep {
+struct dominated_row {
     using T = value_of<B>;
 
-    running_sum<B> sum;
-    B above = B(T(0)), upstream_above = B(T(0)), count = B(T(0));
+    T above, upstream_above, count;  ///< as in backward_sums
+    T reference = 0;                 ///< the upstream gradient of its only dominant element, or 0
+    double sum;
 
-    XSOFTMAX_INLINE void run(const T* forward, const T* upstream, std::size_t n, B c)
+    XSOFTMAX_INLINE dominated_row(const T* forward, const T* upstream, std::size_t n)
     {
-        const B zero(T(0)), one(T(1)), bound(Pass::bound);
-        const auto see = [&](B x, B u) XSOFTMAX_INLINE_LAMBDA {
-            const auto is_above = x > bound;
-            above = above + where(is_above, x, zero);
-            upstream_above = upstream_above + where(is_above, u, zero);
-            count = count + where(is_above, one, zero);
-            return Pass::term(x, u, c);
+        const B zero(T(0)), one(T(1));
+        const auto for_each_vector = [&](const auto& see) XSOFTMAX_INLINE_LAMBDA {
+            std::size_t i = 0;
+            for (; n - i >= B::size; i += B::size) see(load_whole<B>(forward + i), load_whole<B>(upstream + i));
+            if (i != n) see(load_part(forward + i, n - i, B(Pass::fill)), load_part(upstream + i, n - i, zero));
         };
-        std::size_t i = 0;
-        for (; n - i >= block_of<B>; i += block_of<B>)
-            sum.add(tree_sum<B, block_size>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
-                const std::size_t at = i + k * B::size;
-                return see(load_whole<B>(forward + at), load_whole<B>(upstream + at));
-            }));
-        for (; n - i >= B::size; i += B::size) sum.add(see(load_whole<B>(forward + i), load_whole<B>(upstream + i)));
-        if (i != n) sum.add(see(load_part(forward + i, n - i, B(Pass::fill)), load_part(upstream + i, n - i, zero)));
+        B xs = zero, us = zero, ones = zero;
+        running_sum<B> total;
+        for_each_vector([&](B x, B u) XSOFTMAX_INLINE_LAMBDA {
+            const auto is_above = x > B(Pass::bound);
+            xs = xs + where(is_above, x, zero);
+            us = us + where(is_above, u, zero);
+            ones = ones + where(is_above, one, zero);
+            total.add(Pass::term(x, u, zero));
+        });
+        count = reduce(ones, added{});
+        above = reduce(xs, added{});
+        upstream_above = reduce(us, added{});
+        if (Pass::rereads && count == T(1)) {
+            reference = upstream_above + T(0);
+            total = {};
+            for_each_vector([&](B x, B u) XSOFTMAX_INLINE_LAMBDA { total.add(Pass::term(x, u, B(reference))); });
+        }
+        sum = to_double(total.total());
     }
 };
 
+/// Σ terms of a row in which nothing is above the bound; `is_dominated` if something is.
+template <class Pass, class B>
+XSOFTMAX_INLINE double sum_of_row(const value_of<B>* forward, const value_of<B>* upstream, std::size_t n,
+                                  bool& is_dominated)
+{
+    running_sum<B> sum;
+    B tops[2] = {B(Pass::fill), B(Pass::fill)};  // one would be waited for; and no NaN takes them
+    std::size_t i = 0;
+    for (; n - i >= block_of<B>; i += block_of<B>)
+        sum.add(tree_sum<B, block_size>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
+            const B x = load_whole<B>(forward + i + k * B::size);
+            tops[k % 2] = where(x > tops[k % 2], x, tops[k % 2]);
+            return Pass::plain_term(x, load_whole<B>(upstream + i + k * B::size));
+        }));
+    for (; i < n; i += B::size) {
+        const std::size_t part = n - i < B::size ? n - i : B::size;
+        const B x = load_part(forward + i, part, B(Pass::fill));
+        tops[0] = where(x > tops[0], x, tops[0]);
+        sum.add(Pass::plain_term(x, load_part(upstream + i, part, B(value_of<B>(0)))));
+    }
+    is_dominated = any_true<B>(maximum(tops[0], tops[1]) > B(Pass::bound));
+    return to_double(sum.total());
+}
+
 /// Up to B::size rows. Returns the rows, as bits, that are for rare_row.hpp: all of them, or none.
 template <class Pass, class B>
-XSOFTMAX_INLINE std::uint64_t backward_group(const backward_rows<value_of<B>>& at, std::size_t first, std::size_t rows,
-                                             std::size_t n, const inverse_temperature<value_of<B>>& temperature)
+XSOFTMAX_NEVER_INLINE std::uint64_t backward_group(const backward_rows<value_of<B>>& at, std::size_t first,
+                                                   std::size_t rows, std::size_t n,
+                                                   const inverse_temperature<value_of<B>>& temperature)
 {
     using T = value_of<B>;
     using D = doubles_of<B>;
@@ -213,19 +249,20 @@ XSOFTMAX_INLINE std::uint64_t backward_group(const backward_rows<value_of<B>>& a
     alignas(B) double sums[B::size];
     for (double& sum : sums) sum = 1;  // not so small that it has lost digits
     for (std::size_t r = 0; r < rows; ++r) {
-        backward_row_sweep<Pass, B> row;
-        row.run(at.forward(first + r), at.upstream(first + r), n, B(T(0)));
-        count[r] = reduce(row.count, added{});
-        if (count[r] != T(0)) {
-            above[r] = reduce(row.above, added{});
-            upstream_above[r] = reduce(row.upstream_above, added{});
+        const T *const x = at.forward(first + r), *const u = at.upstream(first + r);
+        // Of long rows most have no such element, and looking for one takes half as long again; of tiny ones most do.
+        if (n >= block_of<B>) {
+            bool is_dominated = false;
+            sums[r] = sum_of_row<Pass, B>(x, u, n, is_dominated);
+            if (!is_dominated) [[likely]]
+                continue;
         }
-        if (Pass::rereads && count[r] == T(1)) {
-            reference[r] = upstream_above[r] + T(0);
-            row.sum = {};
-            row.run(at.forward(first + r), at.upstream(first + r), n, B(reference[r]));
-        }
-        sums[r] = to_double(row.sum.total());
+        const dominated_row<Pass, B> row(x, u, n);
+        above[r] = row.above;
+        upstream_above[r] = row.upstream_above;
+        count[r] = row.count;
+        reference[r] = row.reference;
+        sums[r] = row.sum;
     }
     backward_sums<B> found;
     found.sum.low = D::load_aligned(sums);
@@ -249,23 +286,8 @@ XSOFTMAX_INLINE std::uint64_t backward_group(const backward_rows<value_of<B>>& a
         };
         const T *const x = at.forward(first + r), *const u = at.upstream(first + r);
         T* const to = at.gradient(first + r);
-        Pass::with_result(temperature, load, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
-            std::size_t i = 0;
-            for (; n - i >= block_of<B>; i += block_of<B>) {
-                B block[block_size];
-                XSOFTMAX_UNROLL
-                for (std::size_t k = 0; k < block_size; ++k)
-                    block[k] = result(load_whole<B>(x + i + k * B::size), load_whole<B>(u + i + k * B::size));
-                XSOFTMAX_UNROLL
-                for (std::size_t k = 0; k < block_size; ++k) store_whole(to + i + k * B::size, block[k]);
-            }
-            for (; n - i >= B::size; i += B::size)
-                store_whole(to + i, result(load_whole<B>(x + i), load_whole<B>(u + i)));
-            if (i != n) {
-                const B x_end = load_part(x + i, n - i, B(Pass::fill)), u_end = load_part(u + i, n - i, B(T(0)));
-                store_part(to + i, n - i, result(x_end, u_end));
-            }
-        });
+        Pass::with_result(temperature, load,
+                          [&](const auto& result) XSOFTMAX_INLINE_LAMBDA { write_row<B, true>(result, x, u, to, n); });
     }
     return 0;
 }
@@ -279,8 +301,10 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_rows(const backward_rows<T>& at,
     using B = xsimd::batch<T, Arch>;
     const inverse_temperature<T> t(temperature);
     std::uint64_t rare = 0;
-    for (std::size_t r = 0; r < rows; r += B::size) {
-        const std::size_t count = rows - r < B::size ? rows - r : B::size;
+    // Between sum and writing, rows stay in the first cache.
+    const std::size_t at_once = n <= regime<B>::group_elements / 2 ? B::size : 1;
+    for (std::size_t r = 0; r < rows; r += at_once) {
+        const std::size_t count = (std::min)(at_once, rows - r);
         if (backward_group<Pass<B>, B>(at, r, count, n, t) == 0) [[likely]]
             continue;
         // Which of them it is shows when each is by itself.

@@ -309,36 +309,39 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
     using B = xsimd::batch<T, Arch>;
     scale_for<B> room;
     const auto& scale = scale_for<B>::make(temperature, room);
-    const auto finish = [&](const row_sweep<B>& sweep) {
-        const split<T> inverse = split_into<T>(widened(reciprocal(sweep.sum)));
-        to.inverse_high[at] = inverse.high;
-        to.inverse_low[at] = inverse.low;
-        to.maximum[at] = sweep.top;
-        if constexpr (Splits) split_off_maximum(sweep, to, at);
-    };
     row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale));
     sweep.stored = e;
-    // Gradients are exponentials times factors that may be small themselves.
-    const T limit = Splits ? scale.guess_limit / 2 : scale.guess_limit;
-    if (e != x) {
-        const bool is_short = n <= regime<B>::short_elements;
-        const T guess =
-            is_short ? T(0) : row_maximum<Arch>(x, n < regime<B>::guess_elements ? n : regime<B>::guess_elements);
-        if (is_short || is_near(guess, scale)) [[likely]] {
+    const bool is_short = n <= regime<B>::short_elements;
+    // At first relative to a guess, then to the maximum.
+    for (bool is_exact = e == x;; is_exact = true) {
+        bool is_far = false;
+        T highest;
+        if (!is_exact) {
+            const T guess =
+                is_short ? T(0) : row_maximum<Arch>(x, n < regime<B>::guess_elements ? n : regime<B>::guess_elements);
+            if (!is_near(guess, scale)) continue;
             if (!is_short) sweep.to = reference<B>::to(B(guess), scale);
-            if (sweep.run(guess + limit, e, pads, prefetches) && sweep.is_good()) [[likely]]
-                return finish(sweep);
+            // Gradients are exponentials times factors that may be small themselves.
+            highest = guess + (Splits ? scale.guess_limit / 2 : scale.guess_limit);
         }
-    }
-    const T top = row_maximum<Arch>(x, n);
-    sweep.top = top;
-    if (can_be_reference(top, scale)) {
-        sweep.to = reference<B>::to(B(top), scale);
-        if (is_near(top, scale))
-            sweep.run(top, e, pads, prefetches);
-        else
+        else {
+            highest = sweep.top = row_maximum<Arch>(x, n);
+            if (!can_be_reference(highest, scale)) break;
+            sweep.to = reference<B>::to(B(highest), scale);
+            is_far = !is_near(highest, scale);
+        }
+        if (is_far) [[unlikely]]
             sweep.run_far(e, pads);
-        if (sweep.is_good()) return finish(sweep);
+        const bool is_summed = is_far || sweep.run(highest, e, pads, prefetches);
+        if (is_summed && sweep.is_good()) [[likely]] {
+            const split<T> inverse = split_into<T>(widened(reciprocal(sweep.sum)));
+            to.inverse_high[at] = inverse.high;
+            to.inverse_low[at] = inverse.low;
+            to.maximum[at] = sweep.top;
+            if constexpr (Splits) split_off_maximum(sweep, to, at);
+            return;
+        }
+        if (is_exact) break;
     }
     to.rare |= std::uint64_t{1} << at;
 }

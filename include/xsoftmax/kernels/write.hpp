@@ -9,6 +9,7 @@
 #include "row_sum.hpp"
 #include "sum_row.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace xsoftmax::kernels {
@@ -77,6 +78,39 @@ XSOFTMAX_INLINE void with_result(const scaled_less_targets<value_of<B>>& kind, c
     });
 }
 
+/// Results of one row of n contiguous elements, `to` which may be what they are made of.
+template <class B, bool ReadsOther, class Result>
+XSOFTMAX_INLINE void write_row(const Result& result, const value_of<B>* x, const value_of<B>* other, value_of<B>* to,
+                               std::size_t n)
+{
+    const B zero(value_of<B>(0));
+    if (n < B::size) {
+        B t = zero;
+        if constexpr (ReadsOther) t = load_part(other, n, zero);
+        return store_part(to, n, result(load_part(x, n, zero), t));
+    }
+    const auto at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
+        B t = zero;
+        if constexpr (ReadsOther) t = load_whole<B>(other + i);
+        return result(load_whole<B>(x + i), t);
+    };
+    // The last vector overlaps the one before, which may take the place of what it is made of. Of storing a part of a vector some
+    // processors make 40 steps.
+    constexpr std::size_t vectors = ReadsOther ? block_size / 2 : block_size;
+    const std::size_t last = n - B::size;
+    const B end = at(last);
+    std::size_t i = 0;
+    for (; n - i >= vectors * B::size; i += vectors * B::size) {
+        B block[vectors];
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < vectors; ++k) block[k] = at(i + k * B::size);
+        XSOFTMAX_UNROLL
+        for (std::size_t k = 0; k < vectors; ++k) store_whole(to + i + k * B::size, block[k]);
+    }
+    for (; i < last; i += B::size) store_whole(to + i, at(i));
+    store_whole(to + last, end);
+}
+
 /// Rows of n contiguous elements. `other` may be null where it is not read. With `padded`, whole vectors may be read at a row's
 /// end of `from`, which is then apart from `to`.
 template <class Arch, class Kind, class T>
@@ -85,50 +119,21 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
                                       std::size_t count, std::size_t n)
 {
     using B = xsimd::batch<T, Arch>;
-    const B zero(T(0));
-    const auto row = [&](std::size_t r, const auto& write) XSOFTMAX_INLINE_LAMBDA {
-        with_result<B>(
-            kind, [r](const T* numbers) XSOFTMAX_INLINE_LAMBDA { return B(numbers[r]); }, write);
-    };
-    if (n < B::size) {
-        // Where rows lie close, and what is read is elsewhere, a row's vector may reach into the next ones, which are written later:
-        // of storing less than a vector some processors make 40 steps.
-        const bool reaches = padded && to.stride == static_cast<std::ptrdiff_t>(n);
-        for (std::size_t r = first; r < first + count; ++r)
-            row(r, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
-                const B x = padded ? load_whole<B>(from(r)) : load_part(from(r), n, zero);
-                B t = zero;
-                if constexpr (Kind::reads_other) t = load_part(other(r), n, zero);
-                if (reaches && (first + count - r) * n >= B::size)
-                    store_whole(to(r), result(x, t));
-                else
-                    store_part(to(r), n, result(x, t));
-            });
-        return;
-    }
-    const std::size_t in_blocks = n - n % block_of<B>, last = n - B::size;
-    for (std::size_t r = first; r < first + count; ++r)
-        row(r, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
-            const T* const x = from(r);
-            T* const y = to(r);
-            const auto at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
-                B t = zero;
-                if constexpr (Kind::reads_other) t = load_whole<B>(other(r) + i);
-                return result(load_whole<B>(x + i), t);
-            };
-            // The last vector overlaps the one before, which may take the place of what it is made of.
-            const B end = at(last);
-            std::size_t i = 0;
-            for (; i < in_blocks; i += block_of<B>) {
-                B block[block_size];
-                XSOFTMAX_UNROLL
-                for (std::size_t k = 0; k < block_size; ++k) block[k] = at(i + k * B::size);
-                XSOFTMAX_UNROLL
-                for (std::size_t k = 0; k < block_size; ++k) store_whole(y + i + k * B::size, block[k]);
-            }
-            for (; i < last; i += B::size) store_whole(y + i, at(i));
-            store_whole(y + last, end);
+    const std::size_t end = first + count;
+    // Of tiny rows that lie close, where what is read is elsewhere, a vector may reach into the next ones, which are written later.
+    const bool reaches = !Kind::reads_other && padded && n < B::size && to.stride == static_cast<std::ptrdiff_t>(n);
+    const std::size_t reaching = reaches ? end - (std::min)(count, (B::size - 1) / n) : first;
+    for (std::size_t r = first; r < end; ++r) {
+        const auto numbers = [r](const T* of_rows) XSOFTMAX_INLINE_LAMBDA {
+            return B(of_rows[r]);
+        };
+        with_result<B>(kind, numbers, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+            if (r < reaching)
+                store_whole(to(r), result(load_whole<B>(from(r)), B(T(0))));
+            else
+                write_row<B, Kind::reads_other>(result, from(r), other(r), to(r), n);
         });
+    }
 }
 
 /// The same past the caches, for rows of at least a line each whose results do not stay in one: their lines are not read first, and

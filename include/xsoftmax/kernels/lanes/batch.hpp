@@ -217,12 +217,15 @@ XSOFTMAX_INLINE bool all_true(mask_of<B> condition)
 
 // ---- Bits ------------------------------------------------------------------------------------------------------------
 
-/// Is x this number? By their bits, since -ffast-math takes all numbers for finite.
+/// By its bits, since -ffast-math takes all numbers for finite; and from where it is, since even passing it on would be undefined
+/// then.
 template <class T>
-XSOFTMAX_INLINE bool has_bits_of(T x, T number)
+XSOFTMAX_INLINE bool is_minus_infinity(const T& x)
 {
-    using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-    return __builtin_bit_cast(bits, x) == __builtin_bit_cast(bits, number);
+    if constexpr (sizeof(T) == 4)
+        return __builtin_bit_cast(std::uint32_t, x) == 0xff800000;
+    else
+        return __builtin_bit_cast(std::uint64_t, x) == 0xfff0000000000000;
 }
 
 template <class B, bool Signed>
