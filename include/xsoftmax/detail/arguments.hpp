@@ -243,16 +243,20 @@ inline void check_written_once(const char* function, const char* argument, const
          function, argument, list);
 }
 
+/// The output, a row of contiguous elements, is the input itself or shares no element with it. Their lengths agree. In a short row
+/// the check for any views would take as long as the sum.
+inline void check_row_same_or_apart(const char* function, const char* output_name, const shape& output,
+                                    const char* input_name, const shape& input)
+{
+    const std::uintptr_t bytes = output.address - input.address, size = output.extents[0] * output.element_bytes;
+    if (bytes != 0 && (bytes < size || 0 - bytes < size)) [[unlikely]]
+        fail_overlap(function, output_name, input_name, static_cast<std::ptrdiff_t>(bytes));
+}
+
 /// The output is the input itself, or shares no element with it. Their extents agree.
 inline void check_same_or_apart(const char* function, const char* output_name, const shape& output,
                                 const char* input_name, const shape& input)
 {
-    // Of a short row the general check would take as long as its sum.
-    if (output.rank == 1 && output.strides[0] == 1 && input.strides[0] == 1) {
-        const std::uintptr_t bytes = output.address - input.address, size = output.extents[0] * output.element_bytes;
-        if (bytes == 0 || (bytes >= size && 0 - bytes >= size)) [[likely]]
-            return;
-    }
     bool same = output.address == input.address;
     for (std::size_t k = 0; k < output.rank; ++k)
         same = same && (output.extents[k] <= 1 || output.strides[k] == input.strides[k]);

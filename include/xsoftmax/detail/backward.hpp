@@ -69,8 +69,8 @@ void run_backward_row(const char* function, const char* forward_name, const oper
     check_backward(function, forward_name, forward, upstream, options);
     const std::size_t n = forward.extents[0];
     check_extents(function, "gradient", gradient, forward_name, forward);
-    check_same_or_apart(function, "gradient", gradient, forward_name, forward);
-    check_same_or_apart(function, "gradient", gradient, "upstream", upstream);
+    check_row_same_or_apart(function, "gradient", gradient, forward_name, forward);
+    check_row_same_or_apart(function, "gradient", gradient, "upstream", upstream);
     if (n == 0) return;
     run_backward_rows<Pass, T>({{forward.data, 0}, {upstream.data, 0}, {gradient.data, 0}}, 1, n, options.temperature);
 }

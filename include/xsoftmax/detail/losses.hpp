@@ -592,7 +592,7 @@ T run_row_loss(const operand<const T>& logits, const loss_targets<T>& targets, c
         fail_integer(function, "target", 0, targets.classes[0], n, "), the classes of logits");
     if (gradient.rank != 0) {
         check_extents(function, "gradient", gradient, "logits", logits);
-        check_same_or_apart(function, "gradient", gradient, "logits", logits);
+        check_row_same_or_apart(function, "gradient", gradient, "logits", logits);
         if (!options.class_weights.empty())
             check_apart(function, "gradient", gradient, "class_weights", operand<const T>(options.class_weights));
         if (!targets.are_classes()) check_apart(function, "gradient", gradient, "targets", targets.probabilities);

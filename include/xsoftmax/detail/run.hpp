@@ -79,7 +79,7 @@ void run_softmax_row(const char* function, const char* output_name, const operan
     static_cast<void>(check_axis(function, options.axis, 1));
     check_extents(function, output_name, output, "logits", logits);
     const std::size_t n = logits.extents[0];
-    check_same_or_apart(function, output_name, output, "logits", logits);
+    check_row_same_or_apart(function, output_name, output, "logits", logits);
     if (n == 0) return;
     if (!kernels::is_ordinary<T>(options.temperature)) [[unlikely]]
         return kernels::rare_softmax<T>(logits.data, 1, n, options.temperature, output.data, 1, Logarithms);

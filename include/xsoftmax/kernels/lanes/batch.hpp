@@ -241,6 +241,9 @@ XSOFTMAX_INLINE To bits_as(B x)
     if constexpr (is_scalar<arch_of<B>>)
         return To::of([&](std::size_t k)
                           XSOFTMAX_INLINE_LAMBDA { return __builtin_bit_cast(value_of<To>, x.lane[k]); });
+    else if constexpr (std::is_base_of_v<xsimd::neon, arch_of<B>>)
+        // xsimd's takes compilers three seconds.
+        return To(__builtin_bit_cast(typename To::register_type, in_register_of(x)));
     else
 #if XSIMD_VERSION_MAJOR < 9
         return xsimd::bitwise_cast<To>(x);
