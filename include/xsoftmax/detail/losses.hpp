@@ -206,7 +206,7 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         return kernels::wide_from<T>(double_double{parts[0], parts[1]});
     };
     kernels::target_sums<T> sums[most];
-    std::size_t only[most] = {}, top_at[most];
+    std::size_t only[most] = {}, top_at[most] = {};
     T only_logit[most] = {};
     std::uint64_t rare = 0;
     const auto look = [&](std::size_t r, T top) {

@@ -347,8 +347,8 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
 }
 
 /// Softmax of a row of `Vectors` vectors, all but the last of them whole, near 0: from the first load to the last store in
-/// registers, without waiting for its maximum. By a sum and a writing sweep 8 floats take twice the time, 64 a third more. False, and nothing
-/// done, if the row is to be summed otherwise.
+/// registers, without waiting for its maximum. By a sum and a writing sweep 8 floats take twice the time, 64 half as long again.
+/// False, and nothing done, if the row is to be summed otherwise.
 template <std::size_t Vectors, class Arch, class T>
 XSOFTMAX_NEVER_INLINE bool softmax_in_registers(const T* x, std::size_t n, T* to, double temperature)
 {
@@ -390,6 +390,8 @@ XSOFTMAX_INLINE bool softmax_short_row(const T* x, std::size_t n, T* to, double 
     if (n <= vector) return softmax_in_registers<1, Arch>(x, n, to, temperature);
     if (n <= 2 * vector) return softmax_in_registers<2, Arch>(x, n, to, temperature);
     if (n > 3 * vector && n <= 4 * vector) return softmax_in_registers<4, Arch>(x, n, to, temperature);
+    if constexpr (vector >= 8)  // 64 or 128 floats, as many as an attention head has
+        if (n > 7 * vector && n <= 8 * vector) return softmax_in_registers<8, Arch>(x, n, to, temperature);
     return false;
 }
 
