@@ -1,3 +1,4 @@
+// After what <windows.h> and others define, the headers compile all the same.
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -25,3 +26,8 @@
 #define small char
 #define I (0)
 #include <xsoftmax/xsoftmax.hpp>
+
+float of_macros(const float* x, std::size_t n)
+{
+    return xsoftmax::log_sum_exp(std::span<const float>(x, n));
+}

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <cfenv>
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -723,4 +725,105 @@ TEMPLATE_TEST_CASE("a row gives the same in place", "[edges]", float, double)
                 CHECK(xsoftmax::softmax_cross_entropy(in_place, targets, in_place, {temperature}) == r.targets_loss);
                 CHECK(in_place == r.targets_gradient);
             }
+}
+
+// ---- Floating-point exceptions --------------------------------------------------------------------------------------
+
+namespace {
+
+/// Which of FE_INVALID, FE_OVERFLOW and FE_DIVBYZERO a call raises.
+template <class Call>
+int raised_by(const Call& call)
+{
+    std::feclearexcept(FE_ALL_EXCEPT);
+    call();
+    return std::fetestexcept(FE_INVALID | FE_OVERFLOW | FE_DIVBYZERO);
+}
+
+/// By all functions, of a row by itself, of many of it, and along both axes.
+template <class T>
+int raised_by_all(const std::vector<T>& x, double temperature)
+{
+    constexpr std::size_t rows = 19;  // groups of the widest vectors, and some left over
+    const std::size_t n = x.size(), target = n / 2;
+    std::vector<T> y(n), gradient(n), many, of_many(rows * n), gradients(rows * n), values(rows), of_columns(n);
+    for (std::size_t r = 0; r < rows; ++r) many.insert(many.end(), x.begin(), x.end());
+    const std::vector<std::size_t> targets(rows, target);
+    const xsoftmax::matrix_view<const T> in(many.data(), rows, n);
+    const xsoftmax::matrix_view<T> out(of_many.data(), rows, n), to(gradients.data(), rows, n);
+    const xsoftmax::softmax_options options{.temperature = temperature}, columns{temperature, 0};
+    const xsoftmax::cross_entropy_options<T> plain{.temperature = temperature},
+        smooth{.temperature = temperature, .label_smoothing = 0.1};
+    const std::vector<T> upstream(n, T(1));
+    return raised_by([&] {
+        xsoftmax::log_softmax(x, y, options);
+        xsoftmax::log_softmax_backward(y, upstream, gradient, options);
+        xsoftmax::softmax(x, y, options);
+        xsoftmax::softmax_backward(y, upstream, gradient, options);
+        static_cast<void>(xsoftmax::log_sum_exp(x, options));
+        xsoftmax::softmax_cross_entropy(x, target, gradient, plain);
+        xsoftmax::softmax_cross_entropy(x, target, gradient, smooth);
+        for (const auto& along : {options, columns}) {
+            xsoftmax::log_softmax(in, out, along);
+            xsoftmax::log_softmax_backward(out, out, to, along);
+            xsoftmax::softmax(in, out, along);
+            xsoftmax::softmax_backward(out, in, to, along);
+            xsoftmax::log_sum_exp(in, along.axis == 0 ? of_columns : values, along);
+        }
+        xsoftmax::softmax_cross_entropy(in, targets, out, plain);
+        xsoftmax::softmax_cross_entropy(in, targets, out, smooth);
+    });
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("finite rows raise no floating-point exception that a program may trap", "[edges]", float, double)
+{
+    using T = TestType;
+    for (const std::size_t n : {1u, 2u, 3u, 5u, 8u, 16u, 17u, 33u, 64u, 100u, 130u, 257u, 1000u}) {
+        const std::vector<T> plain = logits::normal<T>(n, 3, n);
+        for (const double temperature : {1.0, 0.7, 1e-3, 50.0}) {
+            INFO(n << " elements, temperature " << temperature << ", seed " << logits::seed());
+            CHECK(raised_by_all(plain, temperature) == 0);
+            for (const T outlier : {T(800), T(-1e4), T(1e25), T(-1e25)}) {
+                std::vector<T> x = plain;
+                x[n / 2] = outlier;
+                INFO("one element of " << outlier);
+                CHECK(raised_by_all(x, temperature) == 0);
+            }
+            std::vector<T> far = plain, wide = plain;
+            for (T& x : far) x += T(1e5);
+            for (T& x : wide) x *= T(1e30);
+            CHECK(raised_by_all(far, temperature) == 0);
+            // Below, gradients themselves overflow.
+            if (temperature > 0.1) CHECK(raised_by_all(wide, temperature) == 0);
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("the gradient of a single class is 0, not -0", "[edges]", float, double)
+{
+    using T = TestType;
+    const T x = 3;
+    T gradient = -1;
+    const int target = 0;
+    xsoftmax::softmax_cross_entropy(std::span<const T>(&x, 1), target, std::span<T>(&gradient, 1));
+    CHECK(gradient == 0);
+    CHECK_FALSE(std::signbit(gradient));
+    gradient = -1;
+    xsoftmax::softmax_cross_entropy(xsoftmax::matrix_view<const T>(&x, 1, 1), std::span<const int>(&target, 1),
+                                    xsoftmax::matrix_view<T>(&gradient, 1, 1));
+    CHECK(gradient == 0);
+    CHECK_FALSE(std::signbit(gradient));
+}
+
+TEST_CASE("a gradient that its parts overflow, and its sum does not", "[edges]")
+{
+    const std::vector<float> x{FLT_MAX, 0};
+    std::vector<float> gradient(2);
+    xsoftmax::softmax_cross_entropy(
+        x, 1, gradient,
+        {.temperature = 0.5, .reduction = xsoftmax::reduction::sum, .label_smoothing = 0.3, .z_loss = 0.1});
+    CHECK(gradient[0] == Approx(2.722259e38).epsilon(1e-5));
+    CHECK(gradient[1] == Approx(-1.7).epsilon(1e-6));
 }

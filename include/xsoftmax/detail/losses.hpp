@@ -133,7 +133,7 @@ struct row_loss {
         // In this order, in which a small share is not denormal before 1/T lifts it.
         W result = -(scale(weight) * inverse * others);
         if (terms.z_loss != 0) result = result + scale(z_share()) * (kernels::wide_from<T>(1.0) - others * inverse);
-        return static_cast<T>(number_of(result));
+        return static_cast<T>(number_of(result)) + T(0);  // not −0 where there are no others
     }
 
     /// Has the maximum more than half of the mass? Not where it stands twice, whatever sums were rounded to.
