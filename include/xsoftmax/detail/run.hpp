@@ -51,9 +51,11 @@ void run_softmax(chunk<T, IsRow>& part, T nothing)
         const kernels::split<T> inverse =
             kernels::split_into<T>(kernels::reciprocal(kernels::double_double{part.temperature, 0}));
         alignas(64) T minus_logarithm[kernels::rows_at_once];
+        // A rare row among columns is NaN, and written with the others.
         for (std::size_t r = 0; r < part.count; ++r)
-            minus_logarithm[r] =
-                part.is_rare(r) ? T(0) : static_cast<T>(-kernels::to_double(number_of(part.sums.logarithm, r)));
+            minus_logarithm[r] = part.is_rare(r)
+                                     ? kernels::not_a_number<T>
+                                     : static_cast<T>(-kernels::to_double(number_of(part.sums.logarithm, r)));
         part.write(kernels::shifted_logits<T>{part.sums.maximum, minus_logarithm, inverse.high, inverse.low});
     }
     else
