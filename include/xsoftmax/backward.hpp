@@ -1,6 +1,6 @@
 #pragma once
 
-/// Backward passes of softmax and log_softmax, from the forward pass's results: for use in somebody's autograd.
+/// Backward passes of softmax and log_softmax, from the forward pass's results: for programs that differentiate by themselves.
 
 #include "version.hpp"
 
@@ -32,10 +32,11 @@ void softmax_backward(const Probabilities& probabilities, const Upstream& upstre
 {
     if constexpr (detail::range<const Probabilities&>)
         detail::run_backward_row<detail::backward_of_softmax>(
-            "softmax_backward", "probabilities", detail::checked_input<const Probabilities&>(probabilities),
-            detail::as_input_like<Probabilities>(upstream), detail::as_output_like<Probabilities>(gradient), options);
+            "softmax_backward", "probabilities", detail::checked_result<const Probabilities&>(probabilities),
+            detail::as_input_like<Probabilities>(upstream), detail::as_output_like<Probabilities, Gradient>(gradient),
+            options);
     else
-        softmax_backward(serial{}, probabilities, upstream, gradient, options);
+        softmax_backward(serial{}, probabilities, upstream, static_cast<Gradient&&>(gradient), options);
 }
 
 /// On the threads of an executor.
@@ -45,8 +46,9 @@ void softmax_backward(Executor&& executor, const Probabilities& probabilities, c
                       Gradient&& gradient, softmax_options options = {})
 {
     detail::run_backward<detail::backward_of_softmax>(
-        executor, "softmax_backward", "probabilities", detail::checked_input<const Probabilities&>(probabilities),
-        detail::as_input_like<Probabilities>(upstream), detail::as_output_like<Probabilities>(gradient), options);
+        executor, "softmax_backward", "probabilities", detail::checked_result<const Probabilities&>(probabilities),
+        detail::as_input_like<Probabilities>(upstream), detail::as_output_like<Probabilities, Gradient>(gradient),
+        options);
 }
 
 /// Gradient with respect to the logits, given the gradient with respect to log_softmax's result y: gradient[i] = (u[i] −
@@ -65,11 +67,11 @@ void log_softmax_backward(const LogProbabilities& log_probabilities, const Upstr
     if constexpr (detail::range<const LogProbabilities&>)
         detail::run_backward_row<detail::backward_of_log_softmax>(
             "log_softmax_backward", "log_probabilities",
-            detail::checked_input<const LogProbabilities&>(log_probabilities),
-            detail::as_input_like<LogProbabilities>(upstream), detail::as_output_like<LogProbabilities>(gradient),
-            options);
+            detail::checked_result<const LogProbabilities&>(log_probabilities),
+            detail::as_input_like<LogProbabilities>(upstream),
+            detail::as_output_like<LogProbabilities, Gradient>(gradient), options);
     else
-        log_softmax_backward(serial{}, log_probabilities, upstream, gradient, options);
+        log_softmax_backward(serial{}, log_probabilities, upstream, static_cast<Gradient&&>(gradient), options);
 }
 
 /// On the threads of an executor.
@@ -80,8 +82,9 @@ void log_softmax_backward(Executor&& executor, const LogProbabilities& log_proba
 {
     detail::run_backward<detail::backward_of_log_softmax>(
         executor, "log_softmax_backward", "log_probabilities",
-        detail::checked_input<const LogProbabilities&>(log_probabilities),
-        detail::as_input_like<LogProbabilities>(upstream), detail::as_output_like<LogProbabilities>(gradient), options);
+        detail::checked_result<const LogProbabilities&>(log_probabilities),
+        detail::as_input_like<LogProbabilities>(upstream), detail::as_output_like<LogProbabilities, Gradient>(gradient),
+        options);
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -105,9 +105,9 @@ auto softmax_cross_entropy(const Logits& logits, const Targets& targets, Gradien
 {
     if constexpr (detail::range<const Logits&>)
         return detail::run_row_loss(detail::checked_input<const Logits&>(logits), detail::as_targets<Logits>(targets),
-                                    detail::as_output_like<Logits>(gradient), options);
+                                    detail::as_output_like<Logits, Gradient>(gradient), options);
     else
-        return softmax_cross_entropy(serial{}, logits, targets, gradient, options);
+        return softmax_cross_entropy(serial{}, logits, targets, static_cast<Gradient&&>(gradient), options);
 }
 
 /// On the threads of an executor.
@@ -117,8 +117,8 @@ auto softmax_cross_entropy(Executor&& executor, const Logits& logits, const Targ
     -> detail::value_type<const Logits&>
 {
     return detail::run_losses(executor, "softmax_cross_entropy", detail::checked_input<const Logits&>(logits),
-                              detail::as_targets<Logits>(targets), detail::as_output_like<Logits>(gradient), {},
-                              options, detail::mask_of(logits));
+                              detail::as_targets<Logits>(targets), detail::as_output_like<Logits, Gradient>(gradient),
+                              {}, options, detail::mask_of(logits));
 }
 
 /// The losses of the rows one by one: one for each row, 0 for ignored ones; `reduction` does not matter. `losses` is a contiguous
@@ -127,7 +127,7 @@ template <detail::operand_like Logits, detail::targets_like Targets, detail::ran
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses,
                           cross_entropy_options<detail::value_type<const Logits&>> options = {})
 {
-    cross_entropy_losses(serial{}, logits, targets, losses, options);
+    cross_entropy_losses(serial{}, logits, targets, static_cast<Losses&&>(losses), options);
 }
 
 /// On the threads of an executor.
@@ -148,7 +148,8 @@ template <detail::operand_like Logits, detail::targets_like Targets, detail::ran
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses, Gradient&& gradient,
                           cross_entropy_options<detail::value_type<const Logits&>> options = {})
 {
-    cross_entropy_losses(serial{}, logits, targets, losses, gradient, options);
+    cross_entropy_losses(serial{}, logits, targets, static_cast<Losses&&>(losses), static_cast<Gradient&&>(gradient),
+                         options);
 }
 
 /// On the threads of an executor.
@@ -160,7 +161,7 @@ void cross_entropy_losses(Executor&& executor, const Logits& logits, const Targe
     using T = detail::value_type<const Logits&>;
     static_assert(detail::check_output_type<Losses, T, 1>());
     detail::run_losses(executor, "cross_entropy_losses", detail::checked_input<const Logits&>(logits),
-                       detail::as_targets<Logits>(targets), detail::as_output_like<Logits>(gradient),
+                       detail::as_targets<Logits>(targets), detail::as_output_like<Logits, Gradient>(gradient),
                        {std::span<T>(losses), false}, options, detail::mask_of(logits));
 }
 

@@ -51,7 +51,7 @@ requires detail::is_row_like<const Logits&>
 template <detail::operand_like Logits, detail::range Values>
 void log_sum_exp(const Logits& logits, Values&& values, softmax_options options = {})
 {
-    log_sum_exp(serial{}, logits, values, options);
+    log_sum_exp(serial{}, logits, static_cast<Values&&>(values), options);
 }
 
 /// On the threads of an executor.

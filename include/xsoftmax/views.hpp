@@ -135,10 +135,11 @@ matrix_view(T*, std::size_t, std::size_t) -> matrix_view<T>;
 template <class T, std::integral Stride>
 matrix_view(T*, std::size_t, std::size_t, Stride) -> matrix_view<T>;
 
-/// Integers that count; bool and characters do not.
+/// Integers of up to 64 bits that count; bool and characters do not.
 template <class T>
-concept counting = std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> && !std::same_as<T, wchar_t> &&
-                   !std::same_as<T, char8_t> && !std::same_as<T, char16_t> && !std::same_as<T, char32_t>;
+concept counting = std::integral<T> && sizeof(T) <= sizeof(std::uint64_t) && !std::same_as<T, bool> &&
+                   !std::same_as<T, char> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
+                   !std::same_as<T, char16_t> && !std::same_as<T, char32_t>;
 
 /// An integer of any type.
 struct integer {

@@ -55,7 +55,7 @@ void check_loss_options(const char* function, const cross_entropy_options<T>& op
 [[nodiscard]] inline double number_of(double_double x) { return x.high - x.high == 0 ? x.high + x.low : x.high; }
 [[nodiscard]] inline double number_of(double x) { return x; }
 
-/// What is made of the row_sum of one row, in double, or of rows of double in pairs.
+/// What is made of the row_sums of one row, in double, or of rows of double in pairs.
 template <class T>
 struct row_loss {
     using W = kernels::wide<T>;
@@ -81,6 +81,13 @@ struct row_loss {
 
     /// log Σ exp(x/T)
     [[nodiscard]] W log_sum_exp() const { return over_temperature(kernels::wide_from<T>(top)) + log_sum; }
+
+    /// Is −log softmax(x/T) of the logit x too large a number? Pairs of doubles would make NaN of it.
+    [[nodiscard]] bool is_beyond_range(T x) const
+    {
+        const double distance = (top - static_cast<double>(x)) / terms.temperature;
+        return !(distance - distance == 0) && distance == distance;
+    }
 
     /// −log softmax(x/T) of the logit x, both terms of which are ≥ 0.
     [[nodiscard]] W negative_log(double x) const
@@ -178,10 +185,11 @@ void run_class_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, b
         // A class of weight 0 adds 0, also where its logit is −inf.
         if (weight == 0)
             losses[r] = row.with_z(w);
-        else if (kernels::is_minus_infinity(logit[r]))
+        else if (kernels::is_minus_infinity(logit[r]) || row.is_beyond_range(logit[r]))
             losses[r] = row.with_z(kernels::wide_from<T>(weight * kernels::infinity<double>));
         else
             losses[r] = row.with_z(w * row.negative_log(static_cast<double>(logit[r])));
+        if (!gradients) continue;
         const kernels::split<T> factor = row.factor(w);
         high[r] = factor.high;
         low[r] = factor.low;
@@ -205,11 +213,21 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
     const auto of_row = [](const double(&parts)[2]) {
         return kernels::wide_from<T>(double_double{parts[0], parts[1]});
     };
+    const auto is_finite = [](double x) {
+        return x - x == 0;
+    };
     kernels::target_sums<T> sums[most];
     std::size_t only[most] = {}, top_at[most] = {};
     T only_logit[most] = {};
     std::uint64_t rare = 0;
     const auto look = [&](std::size_t r, T top) {
+        // Of numbers near the largest one differences overflow.
+        constexpr double farthest = kernels::largest<double> * 0x1p-64;
+        sums[r] = {};
+        if (const auto at = static_cast<double>(top); !(at <= farthest && at >= -farthest)) {
+            rare |= std::uint64_t{1} << r;
+            return;
+        }
         const T *const t = part.targets.at(r), *const x = part.logits.at(r);
         // Not std::find: of the standard library's functions the linker keeps one for units of all instruction sets.
         for (top_at[r] = gradients ? 0 : n; top_at[r] != n && x[top_at[r]] != top;) ++top_at[r];
@@ -217,7 +235,7 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         const double total = sums[r].elsewhere[0] + sums[r].at_top;
         if (!is_ordinary_factor(total, n) ||
             !is_ordinary_factor(total * terms.gradient_scale.high / terms.temperature, n) ||
-            !(sums[r].distance[0] - sums[r].distance[0] == 0))
+            !is_finite(sums[r].distance[0]) || !is_finite(sums[r].distance[0] / terms.temperature))
             rare |= std::uint64_t{1} << r;
     };
     for (std::size_t r = 0; r < part.count; ++r) {
@@ -251,6 +269,7 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
             losses[r] = row.with_z(total * row.negative_log(static_cast<double>(only_logit[r])));
         else
             losses[r] = row.with_z(row.over_temperature(of_row(sums[r].distance)) + total * row.log_sum);
+        if (!gradients) continue;
         const kernels::split<T> factor = row.factor(total);
         high[r] = factor.high;
         low[r] = factor.low;
@@ -356,15 +375,17 @@ struct loss_targets {
     {
         if (!are_classes()) return {static_cast<double>(rows), 0};
         loss_sum weights;
+        std::size_t count = 0;
         for (std::size_t r = 0; r < rows; ++r) {
             if (is_ignored(r, options.ignore_index)) continue;
             const integer k = classes[r];
             if (k.is_negative || k.magnitude >= of_classes) [[unlikely]]
                 fail_integer(function, "target of row %zu", r, k, of_classes, ")");
-            weights.add(options.class_weights.empty()
-                            ? 1
-                            : static_cast<double>(options.class_weights[static_cast<std::size_t>(k.magnitude)]));
+            ++count;
+            if (!options.class_weights.empty())
+                weights.add(static_cast<double>(options.class_weights[static_cast<std::size_t>(k.magnitude)]));
         }
+        if (options.class_weights.empty()) return {static_cast<double>(count), 0};
         return weights.unrounded();
     }
 };

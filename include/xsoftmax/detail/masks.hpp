@@ -28,8 +28,9 @@ template <class T>
         result.strides[k] = view.extent(k) == 1 ? 0 : view.stride(k);
     }
     check_broadcast(function, argument, result, logits);
-    std::fill(&result.strides[view.axes()], &result.strides[logits.rank], 0);  // of the axes that it lacks
-    std::rotate(&result.strides[0], &result.strides[view.axes()], &result.strides[logits.rank]);
+    // The last axes align; those that it lacks repeat it. (Not std::rotate, of which the linker keeps one for all units.)
+    for (std::size_t k = logits.rank, left = view.axes(); k-- > 0;)
+        result.strides[k] = left > 0 ? result.strides[--left] : 0;
     result.rank = logits.rank;
     result.extents = logits.extents;
     check_countable(function, argument, result);

@@ -131,6 +131,7 @@ constexpr bool check_logits()
 template <class X, class T, std::size_t Rank>
 constexpr bool check_output_type()
 {
+    static_assert(!is_masked<std::remove_cvref_t<X>>, "xsoftmax: an output has no mask");
     static_assert(std::same_as<value_type<X>, T>, "xsoftmax: logits and output must have the same element type");
     static_assert(!std::is_const_v<element_type<X>>, "xsoftmax: the output is const");
     static_assert(!range<X> || std::ranges::borrowed_range<X>,
@@ -143,6 +144,7 @@ constexpr bool check_output_type()
 template <class X, class T, std::size_t Rank>
 constexpr bool check_input_type()
 {
+    static_assert(!is_masked<std::remove_cvref_t<X>>, "xsoftmax: of the operands only logits have a mask");
     static_assert(std::same_as<value_type<X>, T>, "xsoftmax: all operands must have the same element type");
     static_assert(rank_of<X>() == Rank, "xsoftmax: all operands must have the same number of axes");
     return true;
@@ -186,16 +188,24 @@ template <class X>
     static_assert(check_logits<X>());
     return as_input(x);
 }
+template <class X>
+[[nodiscard]] auto checked_result(const std::remove_cvref_t<X>& x)
+{
+    static_assert(!is_masked<std::remove_cvref_t<X>>,
+                  "xsoftmax: backward passes take no mask: what it left out has probability 0 already");
+    return checked_input<X>(x);
+}
 template <class Like, class X>
 [[nodiscard]] auto as_input_like(const X& x)
 {
     static_assert(check_input_type<const X&, value_type<const Like&>, rank_of<const Like&>()>());
     return as_input(x);
 }
+/// `X` is what the caller's reference was deduced as, which tells a temporary.
 template <class Like, class X>
-[[nodiscard]] auto as_output_like(X& x)
+[[nodiscard]] auto as_output_like(std::remove_reference_t<X>& x)
 {
-    static_assert(check_output_type<X&, value_type<const Like&>, rank_of<const Like&>()>());
+    static_assert(check_output_type<X, value_type<const Like&>, rank_of<const Like&>()>());
     return as_output(x);
 }
 

@@ -28,8 +28,7 @@ struct row_sums {
     alignas(64) T inverse_high[rows_at_once];  ///< 1/Σ e, which is in two parts
     alignas(64) T inverse_low[rows_at_once];
     wide_numbers<T> others;     ///< Σ e of all but one maximum. This and the rest only where logarithms are wanted
-    wide_numbers<T> own;        ///< e of that maximum, before rounding
-    wide_numbers<T> logarithm;  ///< log(Σ e/own) = log Σ exp((x − max x)/T) ≥ 0
+    wide_numbers<T> logarithm;  ///< log Σ exp((x − max x)/T) ≥ 0
     std::uint64_t rare;         ///< bit r: row r is for rare_row.hpp
 };
 

@@ -2,7 +2,7 @@
 
 /// One row, of any length: its exponentials relative to a guess at the maximum, their sum, and the maximum, in one sweep.
 ///
-/// The guess is 1 for a short row, whose own maximum would be waited for, else the largest of the first elements. Where it was
+/// The guess is 0 for a short row, whose own maximum would be waited for, else the largest of the first elements. Where it was
 /// too far off, which is known when all has been seen, the row is summed again relative to its maximum. References are powers
 /// of two, so the guess changes no bit of the results.
 
@@ -66,8 +66,10 @@ struct running_sum {
     }
 };
 
-/// Vectors that are added as one tree. Each level may take half an ULP of the maximum from the sum, 1 ULP of a result.
-inline constexpr std::size_t tree_size = 4;
+/// Vectors that are added as one tree. Each level may take half an ULP of the maximum from the sum, 1 ULP of a result; without
+/// residuals an exponential may have lost as much.
+template <class B>
+inline constexpr std::size_t tree_size = exp2_steps<B> != 1 && !has_residuals<B> ? 2 : 4;
 
 /// Σ of vectors as a tree, in the row's own type: in the wider one each vector would cost 20 to 30 % of the sweep. The order is
 /// pinned: rest_of_trees repeats it.
@@ -88,7 +90,7 @@ XSOFTMAX_INLINE B rest_of_trees(const B (&e)[block_size])
 {
     B sums[block_size], rest(value_of<B>(0));
     for (std::size_t k = 0; k < block_size; ++k) sums[k] = e[k];
-    for (std::size_t step = 1; step < tree_size; step *= 2)
+    for (std::size_t step = 1; step < tree_size<B>; step *= 2)
         for (std::size_t k = 0; k < block_size; k += 2 * step) {
             const auto sum = two_sum(sums[k], sums[k + step]);
             sums[k] = sum.high;
@@ -172,8 +174,12 @@ struct row_sweep {
             const auto at = [&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
                 return y[k];
             };
-            total.add(tree_sum<B, tree_size, 0>(at));
-            total.add(tree_sum<B, tree_size, tree_size>(at));
+            total.add(tree_sum<B, tree_size<B>, 0>(at));
+            if constexpr (tree_size<B> == 2) {
+                total.add(tree_sum<B, 2, 2>(at));
+                total.add(tree_sum<B, 2, 4>(at));
+            }
+            total.add(tree_sum<B, tree_size<B>, block_size - tree_size<B>>(at));
         }
         for (; n - i >= B::size; i += B::size) {
             const B v = load_whole<B>(x + i);
@@ -292,15 +298,12 @@ XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to,
         others = others + row.lost_beside_maximum(own_stored);
     if constexpr (sizeof(T) == 4) {
         to.others.part[0][at] = others;
-        to.own.part[0][at] = first_lane(owns.low);
         to.logarithm.part[0][at] = first_lane(log_one_plus(D(D(others) / owns.low)));
     }
     else {
         const double_double own{first_lane(owns.high), first_lane(owns.low)}, log = log_one_plus(others / own);
         to.others.part[0][at] = others.high;
         to.others.part[1][at] = others.low;
-        to.own.part[0][at] = own.high;
-        to.own.part[1][at] = own.low;
         to.logarithm.part[0][at] = log.high;
         to.logarithm.part[1][at] = log.low;
     }
@@ -340,7 +343,9 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
         if (is_far) [[unlikely]]
             sweep.run_far(e, pads);
         const bool is_summed = is_far || sweep.run(highest, e, pads, prefetches);
-        if (is_summed && sweep.is_good()) [[likely]] {
+        // A maximum far off is what it is whatever was guessed, so that bits do not depend on that.
+        const bool is_as_near = is_exact || is_near(sweep.top, scale);
+        if (is_summed && is_as_near && sweep.is_good()) [[likely]] {
             const split<T> inverse = split_into<T>(widened(reciprocal(sweep.sum)));
             to.inverse_high[at] = inverse.high;
             to.inverse_low[at] = inverse.low;

@@ -83,36 +83,38 @@ private:
             const auto e = to_doubles(stored);
             two_halves<D> others{D(sum.low - e.low), D(sum.high - e.high)};
             const D least_share(least_share_of_others<T>);
-            if (!all_true<D>(others.low >= e.low * least_share) || !all_true<D>(others.high >= e.high * least_share))
-                [[unlikely]]
-                others = recount();
+            const auto low_is_enough = others.low >= e.low * least_share,
+                       high_is_enough = others.high >= e.high * least_share;
+            if (!all_true<D>(low_is_enough) || !all_true<D>(high_is_enough)) [[unlikely]] {
+                // Only of those: a row's bits are not to depend on its neighbours.
+                const two_halves<D> counted = recount();
+                others = {where(low_is_enough, others.low, counted.low),
+                          where(high_is_enough, others.high, counted.high)};
+            }
             const auto put = [at](D low, D high, wide_numbers<T>& where) XSOFTMAX_INLINE_LAMBDA {
                 low.store_aligned(where.part[0] + at);
                 high.store_aligned(where.part[0] + at + D::size);
             };
             put(others.low, others.high, results.others);
-            put(own.low, own.high, results.own);
             put(log_one_plus(D(others.low / own.low)), log_one_plus(D(others.high / own.high)), results.logarithm);
         }
         else {
             pair<B> others = pair<B>{sum.low, sum.high} - pair<B>{stored, B(0.0)};
-            if (!all_true<B>(others.high >= stored * B(least_share_of_others<T>))) [[unlikely]] {
+            const auto is_enough = others.high >= stored * B(least_share_of_others<T>);
+            if (!all_true<B>(is_enough)) [[unlikely]] {
                 const auto counted = recount();
-                others = {counted.low, counted.high};
+                others = {where(is_enough, others.high, counted.low), where(is_enough, others.low, counted.high)};
             }
-            const auto put = [at](pair<B> x, wide_numbers<T>& where) XSOFTMAX_INLINE_LAMBDA {
-                x.high.store_aligned(where.part[0] + at);
-                x.low.store_aligned(where.part[1] + at);
-            };
-            put(others, results.others);
-            put(own, results.own);
-            for (std::size_t k = at; k < at + B::size; ++k) {
-                const auto of = [k](const wide_numbers<T>& from) {
-                    return double_double{from.part[0][k], from.part[1][k]};
-                };
-                const double_double log = log_one_plus(of(results.others) / of(results.own));
-                results.logarithm.part[0][k] = log.high;
-                results.logarithm.part[1][k] = log.low;
+            others.high.store_aligned(results.others.part[0] + at);
+            others.low.store_aligned(results.others.part[1] + at);
+            alignas(B) double high[B::size], low[B::size];
+            own.high.store_aligned(high);
+            own.low.store_aligned(low);
+            for (std::size_t k = 0; k < B::size; ++k) {
+                const double_double of_others{results.others.part[0][at + k], results.others.part[1][at + k]};
+                const double_double log = log_one_plus(of_others / double_double{high[k], low[k]});
+                results.logarithm.part[0][at + k] = log.high;
+                results.logarithm.part[1][at + k] = log.low;
             }
         }
     }
@@ -152,16 +154,29 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
     const std::size_t whole = Whole != any ? Whole : (n - 1) / B::size, end = n - whole * B::size;
     const B nothing(-infinity<T>);
     B tops[B::size], most = nothing;
+    const auto top_of = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
+        B top = load_part(rows(r) + whole * B::size, end, nothing);
+        for (std::size_t k = 0; k < whole; ++k) top = maximum(top, load_whole<B>(rows(r) + k * B::size));
+        return top;
+    };
+    constexpr bool wants_tops =
+        Splits || sizeof(T) == 8;  // at once: where they are not wanted, storing them takes time
     for (std::size_t r = 0; r < B::size; ++r) {
-        tops[r] = load_part(rows(r) + whole * B::size, end, nothing);
-        for (std::size_t k = 0; k < whole; ++k) tops[r] = maximum(tops[r], load_whole<B>(rows(r) + k * B::size));
-        most = maximum(most, tops[r]);
+        const B top = top_of(r);
+        if constexpr (wants_tops) tops[r] = top;
+        most = maximum(most, top);
     }
     // Rows of float are all relative to the first element of the first one, if that does; else each to its own maximum.
     B guess(rows(0)[0]);
     for (bool is_exact = sizeof(T) == 8;; is_exact = true) {
-        if (is_exact) guess = reduce_across(tops, larger{});
-        const bool is_near = all_true<B>(magnitude(guess) <= B(exp_constants<T>::near_octaves * scale.octave));
+        if (is_exact) {
+            if constexpr (!wants_tops)
+                for (std::size_t r = 0; r < B::size; ++r) tops[r] = top_of(r);
+            guess = reduce_across(tops, larger{});
+        }
+        // Its rows' maxima are near then, too: above by the limit at most, and below as far as sums are good.
+        const T near_limit = (exp_constants<T>::near_octaves - (is_exact ? T(0) : T(64))) * scale.octave;
+        const bool is_near = all_true<B>(magnitude(guess) <= B(near_limit));
         const bool is_low = any_true<B>(most - guess > B(Splits ? scale.guess_limit / 2 : scale.guess_limit));
         if (!is_near || (is_low && !is_exact)) {
             if (is_exact) return false;
@@ -238,9 +253,7 @@ XSOFTMAX_NEVER_INLINE void sum_rows(strided_rows<const T> rows, std::size_t coun
     if (padded && n <= regime<B>::group_elements) {
         scale_for<B> room;
         const auto& scale = scale_for<B>::make(temperature, room);
-        const auto group = n <= B::size       ? sum_group<0, Splits, Arch, T>
-                           : n <= 2 * B::size ? sum_group<1, Splits, Arch, T>
-                                              : sum_group<any, Splits, Arch, T>;
+        const auto group = n <= B::size ? sum_group<0, Splits, Arch, T> : sum_group<any, Splits, Arch, T>;
         while (count - r >= B::size) {
             if (group(rows.from(r), n, e(r), static_cast<std::size_t>(e.stride), scale, to, r)) [[likely]]
                 r += B::size;

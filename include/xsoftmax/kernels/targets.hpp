@@ -6,7 +6,7 @@
 
 namespace xsoftmax::kernels {
 
-/// What the loss needs of a row's targets t beside its row_sum.
+/// What the loss needs of a row's targets t beside its row_sums.
 template <class T>
 struct target_sums {
     double elsewhere[2];  ///< Σ t but at the maxima, in two parts

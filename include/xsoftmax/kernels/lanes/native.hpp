@@ -26,7 +26,6 @@ void load_part(none);
 void store_part(none);
 void store_past_caches(none);
 void look_up(none);
-void lower_half(none);
 void upper_half(none);
 void add(none);
 void larger(none);
