@@ -27,7 +27,4 @@
 #define I (0)
 #include <xsoftmax/xsoftmax.hpp>
 
-float of_macros(const float* x, std::size_t n)
-{
-    return xsoftmax::log_sum_exp(std::span<const float>(x, n));
-}
+float of_macros(const float* x, std::size_t n) { return xsoftmax::log_sum_exp(std::span<const float>(x, n)); }

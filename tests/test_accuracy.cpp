@@ -9,8 +9,11 @@
 #include <xsoftmax/xsoftmax.hpp>
 
 #include <array>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <map>
+#include <random>
 #include <string>
 
 namespace {
@@ -176,6 +179,34 @@ TEMPLATE_TEST_CASE("any temperature", "[accuracy]", float, double)
         checked.check(x, temperature, salt, "any temperature");
     }
     table.print(type_name<T>);
+}
+
+// Each of the others is then nearly half an ULP of the leader's exponential: what additions round is lost again and again.
+TEMPLATE_TEST_CASE("rows whose others are lost beside one element", "[accuracy]", float, double)
+{
+    using T = TestType;
+    const double half_ulp = (std::numeric_limits<T>::digits + 1) * std::log(2.0);
+    auto random = logits::generator();
+    std::uniform_real_distribution<double> beyond(0, 1.2), leader(-3, 19);
+    double worst = 0;
+    for (const std::size_t n : {40u, 130u, 192u, 300u, 1000u})
+        for (std::uint64_t salt = 0; salt < (logits::emulated ? 20 : n == 1000 ? 100 : 600); ++salt) {
+            std::vector<T> x(n), gradient(n);
+            const double top = leader(random), lead = half_ulp - std::log(2.0) + beyond(random);
+            for (T& value : x) value = static_cast<T>(top - lead - (random() % 4 == 0 ? 0 : 0.3 * beyond(random)));
+            const std::size_t at = random() % n;
+            x[at] = static_cast<T>(top);
+            const auto p = xsoftmax::softmax(x);
+            xsoftmax::softmax_cross_entropy(x, at, gradient);
+            const oracle::row<T> exact(x, 1.0);
+            for (std::size_t i = 0; i < n; ++i) {
+                worst = std::max(worst, oracle::ulp_error(exact.softmax(i), p[i]));
+                if (i != at) worst = std::max(worst, oracle::ulp_error(exact.softmax(i), gradient[i]));
+            }
+        }
+    std::printf("others lost beside one element, %s, %s: largest error %.3f ULP\n", type_name<T>,
+                std::string(xsoftmax::architecture()).c_str(), worst);
+    CHECK(worst <= error_bound);
 }
 
 TEMPLATE_TEST_CASE("a ladder of lengths", "[accuracy][large]", float, double)

@@ -853,3 +853,32 @@ TEST_CASE("log_sum_exp refuses more empty rows than can be counted", "[batches]"
     data.check<std::invalid_argument>("log_sum_exp", {"logits", std::to_string(many)},
                                       [&] { (void)xsoftmax::log_sum_exp(empty); });
 }
+
+// Neighbours that lead by far, and maxima about where rows begin to be subtracted from their logits.
+TEMPLATE_TEST_CASE("a row's bits do not depend on its neighbours", "[batches]", float, double)
+{
+    using T = TestType;
+    auto random = logits::generator();
+    std::uniform_real_distribution<double> unit(0, 1);
+    for (const std::size_t n : {2u, 7u, 16u, 40u, 64u})
+        for (const double about : {0.0, 355.0, 2839.0})
+            for (int repeat = 0; repeat < 20; ++repeat) {
+                const std::size_t rows = 21;
+                std::vector<T> x = logits::normal<T>(rows * n, 2, random(), about), y(x.size()), p(x.size()), alone(n);
+                for (std::size_t r = 0; r < rows; ++r)
+                    if (unit(random) < 0.5) x[r * n + random() % n] += static_cast<T>(10 + 30 * unit(random));
+                const xsoftmax::matrix_view<const T> in(x.data(), rows, n);
+                xsoftmax::log_softmax(in, xsoftmax::matrix_view<T>(y.data(), rows, n));
+                xsoftmax::softmax(in, xsoftmax::matrix_view<T>(p.data(), rows, n));
+                INFO(n << " elements about " << about << ", repeat " << repeat << ", seed " << logits::seed());
+                bool same = true;
+                for (std::size_t r = 0; r < rows; ++r) {
+                    const std::span<const T> row(&x[r * n], n);
+                    xsoftmax::log_softmax(row, alone);
+                    same = same && same_bits(&y[r * n], alone.data(), n);
+                    xsoftmax::softmax(row, alone);
+                    same = same && same_bits(&p[r * n], alone.data(), n);
+                }
+                CHECK(same);
+            }
+}

@@ -827,3 +827,30 @@ TEST_CASE("a gradient that its parts overflow, and its sum does not", "[edges]")
     CHECK(gradient[0] == Approx(2.722259e38).epsilon(1e-5));
     CHECK(gradient[1] == Approx(-1.7).epsilon(1e-6));
 }
+
+TEST_CASE("a loss beyond the range of double is infinite", "[edges]")
+{
+    const std::vector<double> x{0, -1.5e308};
+    std::vector<double> gradient(2), losses(1);
+    const int target = 1;
+    CHECK(xsoftmax::softmax_cross_entropy(x, target, {.temperature = 0.5}) == infinity<double>);
+    CHECK(xsoftmax::softmax_cross_entropy(x, target, gradient, {.temperature = 0.5}) == infinity<double>);
+    CHECK(gradient[1] == -2);
+    xsoftmax::cross_entropy_losses(xsoftmax::matrix_view<const double>(x.data(), 1, 2),
+                                   std::span<const int>(&target, 1), losses, {.temperature = 0.5});
+    CHECK(losses[0] == infinity<double>);
+    const std::vector<double> targets{0, 1};
+    CHECK(xsoftmax::softmax_cross_entropy(x, targets, {.temperature = 0.5}) == infinity<double>);
+}
+
+TEST_CASE("targets of numbers near the largest one raise no exception, in place either", "[edges]")
+{
+    for (const std::size_t n : {2u, 65u, 130u}) {
+        std::vector<double> x(n, -1.7e308), targets(n);
+        x[n / 2] = 1.7e308;
+        targets[n / 2] = 1;
+        double loss = -1;
+        CHECK(raised_by([&] { loss = xsoftmax::softmax_cross_entropy(x, targets, x); }) == 0);
+        CHECK(loss == 0);
+    }
+}

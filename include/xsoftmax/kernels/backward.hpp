@@ -213,6 +213,18 @@ struct dominated_row {
     }
 };
 
+/// Σ of a block's terms as a tree, in the row's own type.
+template <class B, std::size_t Count = block_size, std::size_t From = 0, class At>
+XSOFTMAX_INLINE B tree_sum(const At& at)
+{
+    if constexpr (Count == 1)
+        return at(From);
+    else {
+        const B first = tree_sum<B, Count / 2, From>(at);
+        return rounded(B(first + tree_sum<B, Count / 2, From + Count / 2>(at)));
+    }
+}
+
 /// Σ terms of a row in which nothing is above the bound; `is_dominated` if something is.
 template <class Pass, class B>
 XSOFTMAX_INLINE double sum_of_row(const value_of<B>* forward, const value_of<B>* upstream, std::size_t n,
@@ -222,7 +234,7 @@ XSOFTMAX_INLINE double sum_of_row(const value_of<B>* forward, const value_of<B>*
     B tops[2] = {B(Pass::fill), B(Pass::fill)};  // one would be waited for; and no NaN takes them
     std::size_t i = 0;
     for (; n - i >= block_of<B>; i += block_of<B>)
-        sum.add(tree_sum<B, block_size>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
+        sum.add(tree_sum<B>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
             const B x = load_whole<B>(forward + i + k * B::size);
             tops[k % 2] = where(x > tops[k % 2], x, tops[k % 2]);
             return Pass::plain_term(x, load_whole<B>(upstream + i + k * B::size));

@@ -66,39 +66,6 @@ struct running_sum {
     }
 };
 
-/// Vectors that are added as one tree. Each level may take half an ULP of the maximum from the sum, 1 ULP of a result; without
-/// residuals an exponential may have lost as much.
-template <class B>
-inline constexpr std::size_t tree_size = exp2_steps<B> != 1 && !has_residuals<B> ? 2 : 4;
-
-/// Σ of vectors as a tree, in the row's own type: in the wider one each vector would cost 20 to 30 % of the sweep. The order is
-/// pinned: rest_of_trees repeats it.
-template <class B, std::size_t Count, std::size_t From = 0, class At>
-XSOFTMAX_INLINE B tree_sum(const At& at)
-{
-    if constexpr (Count == 1)
-        return at(From);
-    else {
-        const B first = tree_sum<B, Count / 2, From>(at);
-        return rounded(B(first + tree_sum<B, Count / 2, From + Count / 2>(at)));
-    }
-}
-
-/// What the roundings of a block's trees took, lane by lane.
-template <class B>
-XSOFTMAX_INLINE B rest_of_trees(const B (&e)[block_size])
-{
-    B sums[block_size], rest(value_of<B>(0));
-    for (std::size_t k = 0; k < block_size; ++k) sums[k] = e[k];
-    for (std::size_t step = 1; step < tree_size<B>; step *= 2)
-        for (std::size_t k = 0; k < block_size; k += 2 * step) {
-            const auto sum = two_sum(sums[k], sums[k + step]);
-            sums[k] = sum.high;
-            rest = rest + sum.low;
-        }
-    return rest;
-}
-
 /// The largest element; −inf for an empty row. Undefined where the row holds a NaN: the sums find it.
 template <class Arch, class T>
 XSOFTMAX_NEVER_INLINE T row_maximum(const T* x, std::size_t n)
@@ -131,7 +98,7 @@ struct row_sweep {
     reference<B> to;
     wide<T> sum = {};
     T top = 0;
-    bool in_trees = true;       ///< are whole blocks added as trees?
+    bool in_pairs = true;       ///< are the vectors of whole blocks added by twos?
     const T* stored = nullptr;  ///< where the exponentials are, unless they are nowhere
 
     XSOFTMAX_INLINE row_sweep(const T* row, std::size_t length, const scale_for<B>& of, const reference<B>& relative_to)
@@ -144,11 +111,11 @@ struct row_sweep {
     XSOFTMAX_INLINE bool run(T highest, T* e, bool pads, bool prefetches)
     {
         running_sum<B> total;
-        in_trees = !pads;
+        in_pairs = !pads;
         const B most(highest);
         B seen(-infinity<T>);
         std::size_t i = 0;
-        for (; in_trees && n - i >= block_of<B>; i += block_of<B>) {
+        for (; in_pairs && n - i >= block_of<B>; i += block_of<B>) {
             if (prefetches) {
                 constexpr std::size_t line = 64 / sizeof(T), ahead = prefetch_bytes / sizeof(T);
                 XSOFTMAX_UNROLL
@@ -171,15 +138,10 @@ struct row_sweep {
                 XSOFTMAX_UNROLL
                 for (std::size_t k = 0; k < block_size; ++k) store_whole(e + i + k * B::size, y[k]);
             }
-            const auto at = [&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
-                return y[k];
-            };
-            total.add(tree_sum<B, tree_size<B>, 0>(at));
-            if constexpr (tree_size<B> == 2) {
-                total.add(tree_sum<B, 2, 2>(at));
-                total.add(tree_sum<B, 2, 4>(at));
-            }
-            total.add(tree_sum<B, tree_size<B>, block_size - tree_size<B>>(at));
+            // By twos in the row's own type: in the wider one each would cost a tenth of the sweep. By fours one element with nearly
+            // all of the mass would lose another ULP, and the bound not hold.
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 0; k < block_size; k += 2) total.add(rounded(B(y[k] + y[k + 1])));
         }
         for (; n - i >= B::size; i += B::size) {
             const B v = load_whole<B>(x + i);
@@ -210,7 +172,7 @@ struct row_sweep {
     /// The same of a row whose maximum, `top`, is far from 0, and rather short than fast.
     XSOFTMAX_COLD void run_far(T* e, bool pads)
     {
-        in_trees = false;
+        in_pairs = false;
         running_sum<B> total;
         for (std::size_t i = 0; i < n; i += B::size) {
             const std::size_t count = n - i < B::size ? n - i : B::size;
@@ -238,8 +200,8 @@ struct row_sweep {
         return exponential<true>(load_part(x + i, count, B(-infinity<T>)), to, scale);
     }
 
-    /// What trees have lost in the first block that holds the maximum, whose exponential is `own`. It is looked for among the logits,
-    /// unless exponentials have taken their places.
+    /// What adding by twos has lost in the first block that holds the maximum, whose exponential is `own`. It is looked for among
+    /// the logits, unless exponentials have taken their places.
     XSOFTMAX_COLD wide<T> lost_beside_maximum(T own) const
     {
         const T* const from = stored != nullptr ? stored : x;
@@ -251,7 +213,7 @@ struct row_sweep {
             if (!any_true<B>(nearest >= wanted)) continue;
             for (std::size_t k = 0; k < block_size; ++k) block[k] = exponentials_at(i + k * B::size, B::size);
             running_sum<B> rest;
-            rest.add(rest_of_trees(block));
+            for (std::size_t k = 0; k < block_size; k += 2) rest.add(two_sum(block[k], block[k + 1]).low);
             return rest.total();
         }
         return wide_from<T>(0.0);
@@ -273,9 +235,10 @@ struct row_sweep {
     }
 };
 
-/// Others with less of the maximum's exponential are summed again: what sums of short rows are good to.
+/// Others with less of the maximum's exponential are summed again: what sums of short rows are good to. Those of doubles would be
+/// to 2^-28, but for the last bit, which is not to depend on how they were added.
 template <class T>
-inline constexpr double least_share_of_others = sizeof(T) == 4 ? 0x1p-26 : 0x1p-28;
+inline constexpr double least_share_of_others = sizeof(T) == 4 ? 0x1p-26 : 0x1p-20;
 
 /// One maximum is taken from a row's sum, and log Σ exp((x − max x)/T) made of the rest, so that nothing cancels: where one logit is
 /// 25 above the others, the common form is off by 10^7 ULP.
@@ -290,11 +253,11 @@ XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to,
     // Where the maximum has nearly all of the mass, others are what additions lost, and must be summed again.
     constexpr double of_addition = sizeof(T) == 4 ? 0x1p-27 : 0x1p-49;
     const double least_share =
-        row.in_trees ? of_addition * (64 + static_cast<double>(row.n) / B::size) : least_share_of_others<T>;
+        row.in_pairs ? of_addition * (64 + static_cast<double>(row.n) / B::size) : least_share_of_others<T>;
     if (!(leading(others) >= stored * least_share)) [[unlikely]]
         others = row.n == 1 ? wide_from<T>(0.0) : row.sum_of_others(own_stored);
-    // Where it has more than a quarter, what trees lost of it is too much for them.
-    else if (stored * 4 > leading(row.sum) && row.in_trees)
+    // Where it has more than a quarter, what adding by twos lost of it is too much for them.
+    else if (stored * 4 > leading(row.sum) && row.in_pairs)
         others = others + row.lost_beside_maximum(own_stored);
     if constexpr (sizeof(T) == 4) {
         to.others.part[0][at] = others;

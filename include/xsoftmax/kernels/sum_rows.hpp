@@ -8,8 +8,8 @@
 namespace xsoftmax::kernels {
 inline namespace XSOFTMAX_TARGET {
 
-/// Above what sums of groups of doubles may be: 2^273 times three times the lanes.
-inline constexpr double double_group_cut = 0x1p278;
+/// Above what sums of groups of doubles may be: 2^264 times three times the lanes.
+inline constexpr double double_group_cut = 0x1p269;
 
 /// What rows that are the lanes of a batch have been summed to, as the results of rows from `at` on.
 template <class B>
@@ -28,7 +28,7 @@ struct lane_sums {
     {
         using constants = exp_constants<T>;
         constexpr double least = sizeof(T) == 4 ? constants::least_sum : 0x1p241;
-        constexpr double most = sizeof(T) == 4 ? constants::most_sum : 0x1p273;
+        constexpr double most = sizeof(T) == 4 ? constants::most_sum : 0x1p264;
         const auto good = [](D x) XSOFTMAX_INLINE_LAMBDA {
             return all_true<D>(x >= D(least)) && all_true<D>(x <= D(most));
         };

@@ -186,11 +186,6 @@ inline constexpr std::size_t exp2_steps = table_size<B> == 0 ? 1 : table_size<B>
 inline constexpr double_double log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
 inline constexpr double_double ln_2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
 
-/// Does a table's entry need the residual looked up too? With eighths of floats one costs a tenth of the time on Zen 3, where a
-/// look-up takes two slots of the multipliers, for 0.1 ULP.
-template <class B>
-inline constexpr bool has_residuals = table_size<B> == 16 || sizeof(value_of<B>) == 8;
-
 /// Is what is left of x/T, when powers of two are taken from it, a natural logarithm rather than counted in steps? Without fused
 /// multiply-add that saves a product.
 template <class B>
@@ -391,9 +386,7 @@ struct exponential_parts {
             else {
                 constexpr auto& table = exp2_table_of<T, steps>;
                 constexpr int steps_bits = std::bit_width(steps) - 1;
-                B added(exp2_constant<T, steps>);
-                if constexpr (has_residuals<B>) added = look_up(table.residuals, counted);
-                fraction = multiply_add(slope, remainder, added);
+                fraction = multiply_add(slope, remainder, look_up(table.residuals, counted));
                 power = add_bits(look_up(table.powers, counted), shift_bits_left<mantissa_bits - steps_bits>(counted));
             }
         }
