@@ -58,8 +58,8 @@ void softmax_backward(Executor&& executor, const Probabilities& probabilities, c
 /// Error: at most 5 ULP of the larger of |u[i]|/T and exp(y[i])·|Σ_j u[j]|/T, and, where exp(y[i]) > 1/2, of the larger of
 /// |Σ_{j≠i} u[j]|/T and (1 − exp(y[i]))·|Σ_j u[j]|/T; Σ_j |u[j]| takes the sums' place where these cancel.
 /// Values: a NaN in u makes its row NaN, one in y its own element.
-/// Method: as it stands, but at an element with more than half of the mass (−Σ_{j≠i} u[j] − (exp(y) − 1)·Σ u)/T by a series, see
-/// kernels/backward.hpp.
+/// Method: as it stands, but at an element with more than half of the mass (−Σ_{j≠i} u[j] − (exp(y) − 1)·Σ u)/T by a series,
+/// see kernels/backward.hpp.
 template <detail::operand_like LogProbabilities, detail::operand_like Upstream, detail::operand_like Gradient>
 void log_softmax_backward(const LogProbabilities& log_probabilities, const Upstream& upstream, Gradient&& gradient,
                           softmax_options options = {})

@@ -17,9 +17,9 @@
 /// One-hot probabilities give what class indices give, bit for bit, but for the mean with class weights, which divides by
 /// another number, for the sign of a zero, and for a class of weight 0 beside a z_loss, where the last bit may differ.
 /// Weights times targets are rounded in the logits' type: what is denormal there loses digits.
-/// Under a mask, smoothing spreads over the kept classes alone, and what is left out takes no part in loss or gradient. A target
-/// that is left out has an infinite loss, and its gradient stays that of its target. A fully masked row has the loss and the
-/// gradient that the mask says; it counts in the mean, and its gradient is 0 also where that is NaN.
+/// Under a mask, smoothing spreads over the kept classes alone, and what is left out takes no part in loss or gradient. A
+/// target that is left out has an infinite loss, and its gradient stays that of its target. A fully masked row has the loss and
+/// the gradient that the mask says; it counts in the mean, and its gradient is 0 also where that is NaN.
 
 #include "version.hpp"
 
@@ -53,8 +53,8 @@ template <class Logits, class Targets>
 
 inline namespace XSOFTMAX_TARGET {
 
-/// Cross-entropy of softmax(x/T): −log softmax(x/T)[target] for a class, −Σ_i t[i]·log softmax(x/T)[i] for target probabilities;
-/// of many rows their mean, or sum.
+/// Cross-entropy of softmax(x/T): −log softmax(x/T)[target] for a class, −Σ_i t[i]·log softmax(x/T)[i] for target
+/// probabilities; of many rows their mean, or sum.
 ///
 /// Shapes: `logits` is a contiguous range of float or double and `targets` a class of any integer type, in [0, n), or a
 /// range of probabilities of the same type and length; or `logits` is a view whose `axis` are the classes and `targets` a
@@ -62,14 +62,14 @@ inline namespace XSOFTMAX_TARGET {
 /// extents. Logits may be masked(). Probabilities that do not sum to 1 are used as given.
 /// Units: nats.
 /// Options: see cross_entropy_options; by default the mean, along the last axis, at temperature 1.
-/// Values: ≥ 0; +inf where a target's logit is −inf; NaN where softmax is NaN. A target of 0 adds 0, also where its logit is −inf.
-/// NaN for the mean of no rows, or of ignored ones alone; 0 for an empty row.
+/// Values: ≥ 0; +inf where a target's logit is −inf; NaN where softmax is NaN. A target of 0 adds 0, also where its logit is
+/// −inf. NaN for the mean of no rows, or of ignored ones alone; 0 for an empty row.
 /// Error: at most 4 ULP, with options of the largest term of the loss, and of many rows of their mean, or sum.
 /// Throws: std::out_of_range if a class is neither in [0, classes) nor ignored, naming the row, or there is no such axis;
 /// std::invalid_argument for lengths that do not fit, options out of their ranges, and outputs over what is read; masks as in
 /// softmax. Nothing is written then.
-/// Method: (max x − x[target])/T + log Σ_j exp((x[j] − max x)/T), two terms ≥ 0, so nothing cancels; weights and smoothing become a
-/// row's target probabilities. Losses of rows are added up in twice the precision, in their order.
+/// Method: (max x − x[target])/T + log Σ_j exp((x[j] − max x)/T), two terms ≥ 0, so nothing cancels; weights and smoothing
+/// become a row's target probabilities. Losses of rows are added up in twice the precision, in their order.
 template <detail::operand_like Logits, detail::targets_like Targets>
 auto softmax_cross_entropy(const Logits& logits, const Targets& targets,
                            cross_entropy_options<detail::value_type<const Logits&>> options = {})
@@ -92,8 +92,8 @@ template <executor Executor, detail::operand_like Logits, detail::targets_like T
                               detail::as_targets<Logits>(targets), {}, {}, options, detail::mask_of(logits));
 }
 
-/// The same loss, and its gradient with respect to the logits: ((Σ_j t[j])·softmax(x/T)[i] − t[i])/T, where a class is a single t
-/// of 1; with options that of the formula above.
+/// The same loss, and its gradient with respect to the logits: ((Σ_j t[j])·softmax(x/T)[i] − t[i])/T, where a class is a single
+/// t of 1; with options that of the formula above.
 ///
 /// Shapes: `gradient` is as the logits; it may be the logits themselves, and shares no memory with targets or class weights.
 /// Error of the gradient: at most 4 ULP of the larger of its terms where they cancel, else of the result. At a class that has
@@ -121,8 +121,8 @@ auto softmax_cross_entropy(Executor&& executor, const Logits& logits, const Targ
                               {}, options, detail::mask_of(logits));
 }
 
-/// The losses of the rows one by one: one for each row, 0 for ignored ones; `reduction` does not matter. `losses` is a contiguous
-/// range of the logits' type, which shares no memory with any other operand. All else as for softmax_cross_entropy.
+/// The losses of the rows one by one: one for each row, 0 for ignored ones; `reduction` does not matter. `losses` is a
+/// contiguous range of the logits' type, which shares no memory with any other operand. All else as for softmax_cross_entropy.
 template <detail::operand_like Logits, detail::targets_like Targets, detail::range Losses>
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses,
                           cross_entropy_options<detail::value_type<const Logits&>> options = {})

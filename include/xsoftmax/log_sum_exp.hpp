@@ -21,8 +21,8 @@ inline namespace XSOFTMAX_TARGET {
 /// Shapes: `logits` is a contiguous range of float or double of length n ≥ 0, or that under a mask.
 /// Options: `temperature` T ≥ 0, default 1. At T = 0 the limit: +inf or −inf as the maximum is positive or negative, and
 /// log(how many zeros) where it is 0.
-/// Values: −inf for an empty row, for a row of −inf, and for a fully masked one (NaN where the mask says so); +inf if any element
-/// is +inf; NaN if any element is NaN.
+/// Values: −inf for an empty row, for a row of −inf, and for a fully masked one (NaN where the mask says so); +inf if any
+/// element is +inf; NaN if any element is NaN.
 /// Error: at most 4 ULP for every n ≤ 2^24. Where max x/T is negative and cancels the logarithm, the bound is relative to the
 /// larger of them: the logits' own rounding is no smaller.
 /// Throws: as softmax.
@@ -44,8 +44,8 @@ requires detail::is_row_like<const Logits&>
 
 /// One value for each row of a view, in row-major order of the other axes.
 ///
-/// Shapes: `values` is a contiguous range of the logits' type, with an element for each row, outside of the memory that the logits
-/// span.
+/// Shapes: `values` is a contiguous range of the logits' type, with an element for each row, outside of the memory that the
+/// logits span.
 /// Options: `axis`, default the last one; temperature as above.
 /// Throws: as softmax; std::invalid_argument if `values` has another length or lies among the logits; nothing is written then.
 template <detail::operand_like Logits, detail::range Values>

@@ -105,8 +105,8 @@ enum class fully_masked {
 /// Which elements of logits of T take part. All that is given must hold; nothing given keeps everything.
 ///
 /// What is left out is never read as a number: a NaN there stays there. A kept logit of −inf counts as left out. A row in which
-/// a NaN or +inf is kept is NaN, all of it. Target probabilities are no logits: each is read, and a NaN among them makes its row's
-/// loss NaN, whatever the mask keeps.
+/// a NaN or +inf is kept is NaN, all of it. Target probabilities are no logits: each is read, and a NaN among them makes its
+/// row's loss NaN, whatever the mask keeps.
 template <class T>
 struct mask {
     /// bool or bytes, 0 where the element is left out; broadcast over the logits.

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Executors, which the functions of batches take as first argument: xsoftmax::softmax(xsoftmax::openmp{}, logits, probabilities).
+/// Executors, which the functions of batches take as first argument: xsoftmax::softmax(xsoftmax::openmp{}, logits,
+/// probabilities).
 ///
 /// Anything callable as executor(count, task) is one. It is to call task(0) … task(count − 1), each once, from any threads,
 /// and to return when all have returned; if a task throws, that has to reach the caller. A thread pool takes a few lines.

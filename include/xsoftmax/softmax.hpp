@@ -19,8 +19,8 @@ inline namespace XSOFTMAX_TARGET {
 /// Softmax along each row: p[i] = exp((x[i] − max x)/T) / Σ_j exp((x[j] − max x)/T).
 ///
 /// Shapes: `logits` and `probabilities` are contiguous ranges (vector, array, C array, span, …) of float or double of the same
-/// length n ≥ 0, or views (matrix_view, tensor_view, std::mdspan, …) of the same extents, each with strides of its own. They may
-/// be the same. Logits may be masked(): what is left out has probability 0, and what a fully masked row gets is the mask's
+/// length n ≥ 0, or views (matrix_view, tensor_view, std::mdspan, …) of the same extents, each with strides of its own. They
+/// may be the same. Logits may be masked(): what is left out has probability 0, and what a fully masked row gets is the mask's
 /// `fully_masked`, zeros by default.
 /// Options: `temperature` T ≥ 0, default 1; T = 0 shares the mass equally among the maxima. `axis`, default the last one.
 /// Values: −inf gives exactly 0. NaN or +inf anywhere, or −inf everywhere, gives NaN throughout its row. Denormal probabilities

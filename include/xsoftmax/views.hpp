@@ -1,7 +1,7 @@
 #pragma once
 
-/// Views of many rows: matrix_view, tensor_view, and the concept that they and std::mdspan satisfy; and of integers of any type.
-/// Views pass between translation units of different targets, so every function of theirs is forced inline: see
+/// Views of many rows: matrix_view, tensor_view, and the concept that they and std::mdspan satisfy; and of integers of any
+/// type. Views pass between translation units of different targets, so every function of theirs is forced inline: see
 /// kernels/target.hpp.
 
 #include "kernels/compiler.hpp"

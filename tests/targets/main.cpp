@@ -1,6 +1,7 @@
 // main UNIT...: calls the named ones of the program's units, each of which was compiled for another target, and compares what
 // they give. Each has to name its own instruction set, and to give the bits that this gives by itself: units with fused
-// multiply-add differ in a few from those without. And +inf has to come through log_sum_exp, which -ffast-math does not promise.
+// multiply-add differ in a few from those without. And +inf has to come through log_sum_exp, which -ffast-math does not
+// promise.
 #include "targets.hpp"
 
 #include <cmath>

@@ -243,8 +243,8 @@ inline void check_written_once(const char* function, const char* argument, const
          function, argument, list);
 }
 
-/// The output, a row of contiguous elements, is the input itself or shares no element with it. Their lengths agree. In a short row
-/// the check for any views would take as long as the sum.
+/// The output, a row of contiguous elements, is the input itself or shares no element with it. Their lengths agree. In a short
+/// row the check for any views would take as long as the sum.
 inline void check_row_same_or_apart(const char* function, const char* output_name, const shape& output,
                                     const char* input_name, const shape& input)
 {

@@ -66,8 +66,8 @@ private:
     elements<T> elements_;
 };
 
-/// Calls run(pointers to contiguous rows, number of the row) for each row of a layout. Where it `writes`, the last operand is an
-/// output; the others are inputs.
+/// Calls run(pointers to contiguous rows, number of the row) for each row of a layout. Where it `writes`, the last operand is
+/// an output; the others are inputs.
 template <class T>
 void for_each_row(bool writes, const row_layout& layout, const pointers<T>& data,
                   function_ref<void(const pointers<T>&, std::size_t)> run, rows_share share = {})

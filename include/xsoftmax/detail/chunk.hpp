@@ -1,7 +1,7 @@
 #pragma once
 
-/// Rows of any layout in chunks that the kernels take: contiguous rows, or rows side by side. What lies otherwise, or under a mask,
-/// is copied first.
+/// Rows of any layout in chunks that the kernels take: contiguous rows, or rows side by side. What lies otherwise, or under a
+/// mask, is copied first.
 
 #include "../kernels/entry_points.hpp"
 #include "../kernels/rare_row.hpp"
@@ -28,8 +28,8 @@ inline constexpr std::size_t out_of_cache_bytes = std::size_t{12} << 20;
 /// Longest row whose exponentials wait in a buffer then: it stays in a second-level cache.
 inline constexpr std::size_t buffer_row_bytes = std::size_t{320} << 10;
 
-/// Up to kernels::rows_at_once rows of n ≥ 1 elements, and what becomes of them; or one contiguous row, for which nothing need be
-/// compiled that many rows take.
+/// Up to kernels::rows_at_once rows of n ≥ 1 elements, and what becomes of them; or one contiguous row, for which nothing need
+/// be compiled that many rows take.
 template <class T, bool IsRow = false>
 class chunk {
 public:
@@ -176,8 +176,9 @@ template <class T>
     return std::clamp<std::size_t>(bytes / (length * sizeof(T)), 1, most);
 }
 
-/// Calls run(chunk) for all rows of a share. Rows that the chunk is cut by come again, each by itself. `keeps` where exponentials
-/// wait for the output. The operands are logits, targets if there are, and the output, which is only there if it `writes`.
+/// Calls run(chunk) for all rows of a share. Rows that the chunk is cut by come again, each by itself. `keeps` where
+/// exponentials wait for the output. The operands are logits, targets if there are, and the output, which is only there if it
+/// `writes`.
 template <class T>
 void for_each_chunk(const row_layout& layout, const pointers<T>& data, bool writes, bool keeps,
                     const row_masks<T>* masks, double temperature, rows_share share, function_ref<void(chunk<T>&)> run)

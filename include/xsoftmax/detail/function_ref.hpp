@@ -1,7 +1,7 @@
 #pragma once
 
-/// A callable that is passed on and not kept, as C++26's std::function_ref. What walks over rows takes one, so that it is compiled
-/// once for a type of elements, and not once for each function that it calls.
+/// A callable that is passed on and not kept, as C++26's std::function_ref. What walks over rows takes one, so that it is
+/// compiled once for a type of elements, and not once for each function that it calls.
 
 #include "../executor.hpp"
 #include "../kernels/target.hpp"

@@ -120,8 +120,8 @@ struct row_loss {
         return over_temperature(share * kernels::wide_from<T>(terms.gradient_scale));
     }
 
-    /// What exponentials are multiplied by, given Σ t. Of floats the low part has four bits, so that it is not denormal: its bits, and
-    /// the gradient's, would depend on what the exponentials are relative to.
+    /// What exponentials are multiplied by, given Σ t. Of floats the low part has four bits, so that it is not denormal: its
+    /// bits, and the gradient's, would depend on what the exponentials are relative to.
     [[nodiscard]] kernels::split<T> factor(W total) const
     {
         const W factor = scale(total + z_share()) * inverse;

@@ -118,7 +118,8 @@ inline constexpr bool is_row_like = is_row<std::remove_reference_t<X>>;
 template <class T>
 concept number = std::same_as<T, float> || std::same_as<T, double>;
 
-/// Logits: a row or a view of float or double, masked or not. Says why not, in a sentence, of anything else that looks like one.
+/// Logits: a row or a view of float or double, masked or not. Says why not, in a sentence, of anything else that looks like
+/// one.
 template <class X>
 constexpr bool check_logits()
 {

@@ -1,10 +1,10 @@
 #pragma once
 
-/// From a forward pass's results x and the gradient u with respect to them to the gradient with respect to the logits: a sweep that
-/// sums, and one that writes, for rows and for rows side by side.
+/// From a forward pass's results x and the gradient u with respect to them to the gradient with respect to the logits: a sweep
+/// that sums, and one that writes, for rows and for rows side by side.
 ///
-/// An element with more than half of the mass is seen apart: what its probability lacks of 1 is the sum of the others, of which its
-/// own rounding would leave nothing. Of logits {37.43, 0} the gradients are ±5.55e-17, not 0.
+/// An element with more than half of the mass is seen apart: what its probability lacks of 1 is the sum of the others, of which
+/// its own rounding would leave nothing. Of logits {37.43, 0} the gradients are ±5.55e-17, not 0.
 
 #include "sum_columns.hpp"
 
@@ -33,7 +33,7 @@ struct backward_sums {
     B count;                  ///< how many
 };
 
-/// The largest number whose product with another below 1 does not overflow; 1/T where the powers of two are kept apart.
+/// 1/T, as a power of two that products are lifted by before they are divided, and the rest in two parts.
 template <class T>
 struct inverse_temperature {
     T lift;  ///< a power of two, so that lift·T is in [1/2, 1) for T < 1: products may be denormal where quotients are not
@@ -53,8 +53,9 @@ struct inverse_temperature {
 };
 
 /// A pass is a type with bound, above which an element has more than half of the mass; term(x, u, c), which is summed;
-/// plain_term(x, u), the same where nothing is above the bound; `rereads`, whether in a row with one such element its u is c; rows, what writing needs of B::size rows, made of the
-/// sums; and result(x, u) of one row. Values of rows are kept as numbers, so that each can be spread over a batch.
+/// plain_term(x, u), the same where nothing is above the bound; `rereads`, whether in a row with one such element its u is c;
+/// rows, what writing needs of B::size rows, made of the sums; and result(x, u) of one row. Values of rows are kept as numbers,
+/// so that each can be spread over a batch.
 template <class B>
 struct softmax_pass {
     using T = value_of<B>;
@@ -304,8 +305,8 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_group(const backward_rows<value_of<
     return 0;
 }
 
-/// Up to rows_at_once rows at an ordinary temperature. Returns the rows, as bits, that are for rare_row.hpp, of which nothing has
-/// been written.
+/// Up to rows_at_once rows at an ordinary temperature. Returns the rows, as bits, that are for rare_row.hpp, of which nothing
+/// has been written.
 template <class Arch, template <class> class Pass, class T>
 XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_rows(const backward_rows<T>& at, std::size_t rows, std::size_t n,
                                                      double temperature)

@@ -2,9 +2,9 @@
 
 /// The ways into the kernels: everything whose code depends on the instruction set is behind one of these.
 ///
-/// Each is a type with `function`, a pointer type in which no architecture shows, and of<Arch>(), which is one. Arguments are plain
-/// data, the same for every target, so that all of them can be compiled once for each architecture, in a translation unit of its
-/// own. `entry_points` lists them.
+/// Each is a type with `function`, a pointer type in which no architecture shows, and of<Arch>(), which is one. Arguments are
+/// plain data, the same for every target, so that all of them can be compiled once for each architecture, in a translation unit
+/// of its own. `entry_points` lists them.
 
 #include "backward.hpp"
 #include "masked_row.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 
-/// One simple path for what no fast one needs to know: temperature 0 and extreme ones, maxima that are not finite or so far from 0
-/// that float has no digits for a difference, NaN, weights and upstream gradients of extreme size. An element at a time, as slow as
-/// it likes, with exponents of their own, so that nothing but a result can leave the range of its type.
+/// One simple path for what no fast one needs to know: temperature 0 and extreme ones, maxima that are not finite or so far
+/// from 0 that float has no digits for a difference, NaN, weights and upstream gradients of extreme size. An element at a time,
+/// as slow as it likes, with exponents of their own, so that nothing but a result can leave the range of its type.
 
 #include "math/double_double.hpp"
 #include "math/exp.hpp"

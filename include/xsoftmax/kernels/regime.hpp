@@ -1,6 +1,6 @@
 #pragma once
 
-/// Every threshold: which sweep takes which rows, in one table.
+/// Which sweep takes rows of how many elements. What is counted in bytes, of tiles and caches, is in detail/chunk.hpp.
 
 #include "lanes/batch.hpp"
 

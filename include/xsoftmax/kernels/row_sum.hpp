@@ -1,7 +1,7 @@
 #pragma once
 
-/// What every function needs to know of a row: its maximum and Σ exp(x/T) relative to it, kept well enough. The sweeps of sum_*.hpp
-/// make it, and all results are made of it.
+/// What every function needs to know of a row: its maximum and Σ exp(x/T) relative to it, kept well enough. The sweeps of
+/// sum_*.hpp make it, and all results are made of it.
 ///
 /// Plain data, the same for every target: see target.hpp.
 

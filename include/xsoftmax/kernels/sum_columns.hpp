@@ -34,8 +34,8 @@ struct column_lanes {
     }
 };
 
-/// `Vectors` vectors of rows; only a single one may be a part. False, and nothing written but exponentials, if the rows are to be
-/// summed one at a time. Each is relative to its maximum.
+/// `Vectors` vectors of rows; only a single one may be a part. False, and nothing written but exponentials, if the rows are to
+/// be summed one at a time. Each is relative to its maximum.
 template <std::size_t Vectors, bool Splits, class B>
 XSOFTMAX_INLINE bool sum_panel(columns<const value_of<B>> x, std::size_t n, column_lanes<B> lanes,
                                columns<value_of<B>> e, const scale_for<B>& scale, row_sums<value_of<B>>& to,
@@ -92,8 +92,8 @@ XSOFTMAX_INLINE bool sum_panel(columns<const value_of<B>> x, std::size_t n, colu
 }
 
 /// Up to rows_at_once neighbouring rows of n ≥ 1 elements at an ordinary temperature. Exponentials go to `e` if it is not null,
-/// which may be over the logits. Returns how many rows have been summed, the first ones; the next vector of them is to be summed
-/// a row at a time. NaN makes a row rare.
+/// which may be over the logits. Returns how many rows have been summed, the first ones; the next vector of them is to be
+/// summed a row at a time. NaN makes a row rare.
 template <class Arch, bool Splits, class T>
 XSOFTMAX_NEVER_INLINE std::size_t sum_columns(columns<const T> x, std::size_t count, std::size_t n, columns<T> e,
                                               double temperature, row_sums<T>& to)

@@ -83,8 +83,8 @@ XSOFTMAX_NEVER_INLINE T row_maximum(const T* x, std::size_t n)
     return largest_lane(maximum(maximum(tops[0], tops[1]), maximum(tops[2], tops[3])));
 }
 
-/// How far ahead of the exponentials their logits are asked for. The processor's own prefetching stops at the end of a page. Rows
-/// of 32000 are a seventh slower at 2 KB, and rows of 1000 to 4096 by 2 to 6 % at 4 KB.
+/// How far ahead of the exponentials their logits are asked for. The processor's own prefetching stops at the end of a page.
+/// Rows of 32000 are a seventh slower at 2 KB, and rows of 1000 to 4096 by 2 to 6 % at 4 KB.
 inline constexpr std::size_t prefetch_bytes = 8192;
 
 /// A row, what its exponentials are relative to, and what a sweep has found of it.
@@ -106,8 +106,9 @@ struct row_sweep {
     {
     }
 
-    /// False as soon as an element is above the `highest` that a guess allows: its exponential might overflow. Exponentials go to `e` unless it is
-    /// null, with a whole vector at the row's end where it `pads`; such rows are added vector by vector, as in a group.
+    /// False as soon as an element is above the `highest` that a guess allows: its exponential might overflow. Exponentials go
+    /// to `e` unless it is null, with a whole vector at the row's end where it `pads`; such rows are added vector by vector, as
+    /// in a group.
     XSOFTMAX_INLINE bool run(T highest, T* e, bool pads, bool prefetches)
     {
         running_sum<B> total;
@@ -138,8 +139,8 @@ struct row_sweep {
                 XSOFTMAX_UNROLL
                 for (std::size_t k = 0; k < block_size; ++k) store_whole(e + i + k * B::size, y[k]);
             }
-            // By twos in the row's own type: in the wider one each would cost a tenth of the sweep. By fours one element with nearly
-            // all of the mass would lose another ULP, and the bound not hold.
+            // By twos in the row's own type: in the wider one each would cost a tenth of the sweep. By fours one element with
+            // nearly all of the mass would lose another ULP, and the bound not hold.
             XSOFTMAX_UNROLL
             for (std::size_t k = 0; k < block_size; k += 2) total.add(rounded(B(y[k] + y[k + 1])));
         }
@@ -200,8 +201,8 @@ struct row_sweep {
         return exponential<true>(load_part(x + i, count, B(-infinity<T>)), to, scale);
     }
 
-    /// What adding by twos has lost in the first block that holds the maximum, whose exponential is `own`. It is looked for among
-    /// the logits, unless exponentials have taken their places.
+    /// What adding by twos has lost in the first block that holds the maximum, whose exponential is `own`. It is looked for
+    /// among the logits, unless exponentials have taken their places.
     XSOFTMAX_COLD wide<T> lost_beside_maximum(T own) const
     {
         const T* const from = stored != nullptr ? stored : x;
@@ -235,13 +236,13 @@ struct row_sweep {
     }
 };
 
-/// Others with less of the maximum's exponential are summed again: what sums of short rows are good to. Those of doubles would be
-/// to 2^-28, but for the last bit, which is not to depend on how they were added.
+/// Others with less of the maximum's exponential are summed again: what sums of short rows are good to. Those of doubles would
+/// be to 2^-28, but for the last bit, which is not to depend on how they were added.
 template <class T>
 inline constexpr double least_share_of_others = sizeof(T) == 4 ? 0x1p-26 : 0x1p-20;
 
-/// One maximum is taken from a row's sum, and log Σ exp((x − max x)/T) made of the rest, so that nothing cancels: where one logit is
-/// 25 above the others, the common form is off by 10^7 ULP.
+/// One maximum is taken from a row's sum, and log Σ exp((x − max x)/T) made of the rest, so that nothing cancels: where one
+/// logit is 25 above the others, the common form is off by 10^7 ULP.
 template <class B, class T>
 XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to, std::size_t at)
 {
@@ -272,9 +273,9 @@ XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to,
     }
 }
 
-/// Sums row `at` of `to`: n ≥ 1 elements at an ordinary temperature. Exponentials go to `e` unless that is null; they may go over
-/// the logits, which are then not there for a second sweep. Where it `pads`, whole vectors are written at the row's end. Without
-/// `Splits`, the maximum and what follows from it are not wanted.
+/// Sums row `at` of `to`: n ≥ 1 elements at an ordinary temperature. Exponentials go to `e` unless that is null; they may go
+/// over the logits, which are then not there for a second sweep. Where it `pads`, whole vectors are written at the row's end.
+/// Without `Splits`, the maximum and what follows from it are not wanted.
 template <class Arch, bool Splits, class T>
 XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, double temperature, bool prefetches,
                                    row_sums<T>& to, std::size_t at)
@@ -322,8 +323,8 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
 }
 
 /// Softmax of a row of `Vectors` vectors, all but the last of them whole, near 0: from the first load to the last store in
-/// registers, without waiting for its maximum. By a sum and a writing sweep 8 floats take twice the time, 64 half as long again.
-/// False, and nothing done, if the row is to be summed otherwise.
+/// registers, without waiting for its maximum. By a sum and a writing sweep 8 floats take twice the time, 64 half as long
+/// again. False, and nothing done, if the row is to be summed otherwise.
 template <std::size_t Vectors, class Arch, class T>
 XSOFTMAX_NEVER_INLINE bool softmax_in_registers(const T* x, std::size_t n, T* to, double temperature)
 {

@@ -141,8 +141,9 @@ XSOFTMAX_INLINE two_halves<D> sums_across(const D (&sums)[Count])
     return {across(sums), across(sums + D::size)};
 }
 
-/// B::size rows of n ≤ group_elements, `Whole` whole vectors and a part, or as many as there are where that is `any`. Exponentials
-/// go to `e`, as whole vectors, `stride` elements from a row to the next. False if the rows are to be summed one at a time.
+/// B::size rows of n ≤ group_elements, `Whole` whole vectors and a part, or as many as there are where that is `any`.
+/// Exponentials go to `e`, as whole vectors, `stride` elements from a row to the next. False if the rows are to be summed one
+/// at a time.
 inline constexpr std::size_t any = ~std::size_t{0};
 
 template <std::size_t Whole, bool Splits, class Arch, class T>
@@ -236,8 +237,8 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
     }
 }
 
-/// Up to rows_at_once rows of n ≥ 1 contiguous elements at an ordinary temperature. Exponentials go to `e` if it is not null, which
-/// may be over the logits; as whole vectors where they are `padded`. `prefetches` where the rows are not in a cache.
+/// Up to rows_at_once rows of n ≥ 1 contiguous elements at an ordinary temperature. Exponentials go to `e` if it is not null,
+/// which may be over the logits; as whole vectors where they are `padded`. `prefetches` where the rows are not in a cache.
 template <class Arch, bool Splits, class T>
 XSOFTMAX_NEVER_INLINE void sum_rows(strided_rows<const T> rows, std::size_t count, std::size_t n, bool padded,
                                     strided_rows<T> e, double temperature, bool prefetches, row_sums<T>& to)

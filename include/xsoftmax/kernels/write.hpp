@@ -2,9 +2,9 @@
 
 /// From the sums of rows to results: one writing sweep for each kind of result.
 ///
-/// A kind is a type with the numbers that it needs for a row, as pointers to as many as there are rows, and result(value, other):
-/// of an exponential or a logit, in its place in `other`, if it reads that. To add one, add a type here, and a line in
-/// entry_points.hpp.
+/// A kind is a type with the numbers that it needs for a row, as pointers to as many as there are rows, and `reads_other`; its
+/// with_result makes of them what becomes of an exponential or a logit, and of what is in its place in `other`, if it reads
+/// that. README.md has the steps to add one.
 
 #include "row_sum.hpp"
 #include "sum_row.hpp"
@@ -42,8 +42,8 @@ struct scaled_less_targets {
 
 inline namespace XSOFTMAX_TARGET {
 
-/// run(result), with what makes results: of one row, or of the rows in the lanes of a batch, whose numbers `load` takes from where
-/// the kind has them.
+/// run(result), with what makes results: of one row, or of the rows in the lanes of a batch, whose numbers `load` takes from
+/// where the kind has them.
 template <class B, class Load, class Run>
 XSOFTMAX_INLINE void with_result(const scaled_exponentials<value_of<B>>& kind, const Load& load, const Run& run)
 {
@@ -94,8 +94,8 @@ XSOFTMAX_INLINE void write_row(const Result& result, const value_of<B>* x, const
         if constexpr (ReadsOther) t = load_whole<B>(other + i);
         return result(load_whole<B>(x + i), t);
     };
-    // The last vector overlaps the one before, which may take the place of what it is made of. Of storing a part of a vector some
-    // processors make 40 steps.
+    // The last vector overlaps the one before, which may take the place of what it is made of. Of storing a part of a vector
+    // some processors make 40 steps.
     constexpr std::size_t vectors = ReadsOther ? block_size / 2 : block_size;
     const std::size_t last = n - B::size;
     const B end = at(last);
@@ -120,7 +120,8 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
 {
     using B = xsimd::batch<T, Arch>;
     const std::size_t end = first + count;
-    // Of tiny rows that lie close, where what is read is elsewhere, a vector may reach into the next ones, which are written later.
+    // Of tiny rows that lie close, where what is read is elsewhere, a vector may reach into the next ones, which are written
+    // later.
     const bool reaches = !Kind::reads_other && padded && n < B::size && to.stride == static_cast<std::ptrdiff_t>(n);
     const std::size_t reaching = reaches ? end - (std::min)(count, (B::size - 1) / n) : first;
     for (std::size_t r = first; r < end; ++r) {
@@ -136,8 +137,8 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
     }
 }
 
-/// The same past the caches, for rows of at least a line each whose results do not stay in one: their lines are not read first, and
-/// not kept. end_of_stores_past_caches() is to follow. Whole vectors may be read at a row's end of `from`.
+/// The same past the caches, for rows of at least a line each whose results do not stay in one: their lines are not read first,
+/// and not kept. end_of_stores_past_caches() is to follow. Whole vectors may be read at a row's end of `from`.
 template <class Arch, class Kind, class T>
 XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> from, strided_rows<T> to,
                                        std::size_t first, std::size_t count, std::size_t n)

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Primitives on xsimd batches, and the one place that knows what differs between xsimd 8.1 and 14.3. Each has its portable form
-/// here; what an instruction set does better is an overload in native.hpp's files.
+/// Primitives on xsimd batches, and the one place that knows what differs between xsimd 8.1 and 14.3. Each has its portable
+/// form here; what an instruction set does better is an overload in native.hpp's files.
 ///
 /// No name here is one of xsimd's: argument-dependent lookup would find xsimd's as well, and xsimd::store, for one, takes
 /// its address to be aligned.
@@ -217,8 +217,8 @@ XSOFTMAX_INLINE bool all_true(mask_of<B> condition)
 
 // ---- Bits ------------------------------------------------------------------------------------------------------------
 
-/// By its bits, since -ffast-math takes all numbers for finite; and from where it is, since even passing it on would be undefined
-/// then.
+/// By its bits, since -ffast-math takes all numbers for finite; and from where it is, since even passing it on would be
+/// undefined then.
 template <class T>
 XSOFTMAX_INLINE bool is_minus_infinity(const T& x)
 {
@@ -406,8 +406,8 @@ XSOFTMAX_INLINE B look_up(const value_of<B> (&table)[Size], B index)
 
 // ---- Across lanes ----------------------------------------------------------------------------------------------------
 
-/// How two registers, batches or numbers become one. Sums of reductions are by halves, in an order that is the same for a row by
-/// itself and for many rows; xsimd's differs between instruction sets and versions.
+/// How two registers, batches or numbers become one. Sums of reductions are by halves, in an order that is the same for a row
+/// by itself and for many rows; xsimd's differs between instruction sets and versions.
 struct added {
     template <class X>
     XSOFTMAX_INLINE X operator()(X a, X b) const

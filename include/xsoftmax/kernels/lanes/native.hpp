@@ -1,7 +1,7 @@
 #pragma once
 
-/// Primitives that an instruction set has an instruction for, as overloads by register type: a file for each instruction set, and
-/// nothing of one in another. batch.hpp takes an overload where there is one, and its own portable form elsewhere.
+/// Primitives that an instruction set has an instruction for, as overloads by register type: a file for each instruction set,
+/// and nothing of one in another. batch.hpp takes an overload where there is one, and its own portable form elsewhere.
 
 #include "../compiler.hpp"
 
@@ -26,7 +26,6 @@ void load_part(none);
 void store_part(none);
 void store_past_caches(none);
 void look_up(none);
-void upper_half(none);
 void add(none);
 void larger(none);
 void reduce_across(none);

@@ -1,8 +1,8 @@
 #pragma once
 
 /// Batches of 16 bytes in plain C++, for processors of which xsimd knows no vectors, or none of double: RISC-V in most
-/// versions of it, ARM of 32 bits, or a compiler that was told to use none. They are xsimd's batches, with what the kernels use of them, for an architecture of
-/// our own; compilers may still make vectors of them.
+/// versions of it, ARM of 32 bits, or a compiler that was told to use none. They are xsimd's batches, with what the kernels use
+/// of them, for an architecture of our own; compilers may still make vectors of them.
 ///
 /// XSOFTMAX_SCALAR takes them everywhere, for tests.
 

@@ -2,8 +2,8 @@
 
 /// Numbers as unevaluated sums of two doubles, for one number and for the lanes of a batch: about 100 bits.
 ///
-/// Knuth's TwoSum, Dekker's and Veltkamp's product: Ogita, Rump & Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26
-/// (2005). A row of float needs none of this: its sums are kept in double.
+/// Knuth's TwoSum, Dekker's and Veltkamp's product: Ogita, Rump & Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput.
+/// 26 (2005). A row of float needs none of this: its sums are kept in double.
 
 #include "../lanes/batch.hpp"
 

@@ -30,8 +30,8 @@ struct exp_constants<float> {
     /// Exponentials are multiplied by 2^stored_exponent until the last product: nothing in between is denormal, and
     /// probabilities that are denormal round once.
     static constexpr int stored_exponent = 65;
-    /// How far the maximum may be above a reference: the sum of 2^24 exponentials is then below 2^119, so that its reciprocal is
-    /// normal. How far below shows in the sum: where it is large enough, nothing above the smallest denormal became 0.
+    /// How far the maximum may be above a reference: the sum of 2^24 exponentials is then below 2^119, so that its reciprocal
+    /// is normal. How far below shows in the sum: where it is large enough, nothing above the smallest denormal became 0.
     static constexpr float guess_limit = 20;
     static constexpr double least_sum = 0x1p35, most_sum = 0x1p119;
     /// 1.5·2^23: adding it to a small number rounds that to an integer, which its low bits then hold.
@@ -186,8 +186,8 @@ inline constexpr std::size_t exp2_steps = table_size<B> == 0 ? 1 : table_size<B>
 inline constexpr double_double log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
 inline constexpr double_double ln_2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
 
-/// Is what is left of x/T, when powers of two are taken from it, a natural logarithm rather than counted in steps? Without fused
-/// multiply-add that saves a product.
+/// Is what is left of x/T, when powers of two are taken from it, a natural logarithm rather than counted in steps? Without
+/// fused multiply-add that saves a product.
 template <class B>
 inline constexpr bool is_reduced_to_natural = !has_fused_multiply_add<arch_of<B>>;
 
@@ -351,8 +351,8 @@ XSOFTMAX_INLINE bool can_be_reference(T top, const temperature_scale<T, Steps>& 
     return top <= most && top >= -most;
 }
 
-/// 2^stored_exponent·exp(x/T), relative to a reference, as a fraction and a power of two. With a table the power has its entry's
-/// digits, and the fraction is what is added to 1.
+/// 2^stored_exponent·exp(x/T), relative to a reference, as a fraction and a power of two. With a table the power has its
+/// entry's digits, and the fraction is what is added to 1.
 template <class B>
 struct exponential_parts {
     B fraction, power;
@@ -418,7 +418,7 @@ XSOFTMAX_INLINE D exp2_of_float(D t)
     return add_bits(multiply_add(polynomial<D>(first, r), r, D(1.0)), shift_bits_left<52>(counted));
 }
 
-/// exponential(top) of rows of float in each lane before its rounding, which would be an error of all that is divided by it.
+/// What exponential(top) would be without its rounding, for rows of float in the lanes: sums are divided by it.
 template <class B>
 XSOFTMAX_INLINE two_halves<doubles_of<B>> unrounded_exponentials(
     B top, const reference<B>& to, const scale_for<B>& scale) requires(sizeof(value_of<B>) == 4)
