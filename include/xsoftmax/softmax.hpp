@@ -45,9 +45,9 @@ void softmax(const Logits& logits, Probabilities&& probabilities, softmax_option
         const T* const x = std::ranges::data(logits);
         T* const p = std::ranges::data(probabilities);
         const std::size_t n = std::ranges::size(logits);
-        const std::size_t bytes = reinterpret_cast<std::uintptr_t>(p) - reinterpret_cast<std::uintptr_t>(x);
-        const bool is_apart = bytes >= n * sizeof(T) && 0 - bytes >= n * sizeof(T);
-        if (n != 0 && std::ranges::size(probabilities) == n && (p == x || is_apart) &&
+        const auto x_address = reinterpret_cast<std::uintptr_t>(x), p_address = reinterpret_cast<std::uintptr_t>(p);
+        if (n != 0 && std::ranges::size(probabilities) == n &&
+            detail::are_same_or_apart(p_address, x_address, n * sizeof(T)) &&
             kernels::is_ordinary<T>(options.temperature) && (options.axis == -1 || options.axis == 0) &&
             detail::call<kernels::softmax_entry<T>>(x, n, p, options.temperature))
             return;

@@ -243,14 +243,19 @@ inline void check_written_once(const char* function, const char* argument, const
          function, argument, list);
 }
 
-/// The output, a row of contiguous elements, is the input itself or shares no element with it. Their lengths agree. In a short
-/// row the check for any views would take as long as the sum.
+/// Do two places of as many bytes begin together, or not meet? In a short row the check for any views would take as long as the
+/// sum.
+[[nodiscard]] inline bool are_same_or_apart(std::uintptr_t a, std::uintptr_t b, std::size_t bytes)
+{
+    return a == b || (a - b >= bytes && b - a >= bytes);
+}
+
+/// The output, a row of contiguous elements, is the input itself or shares no element with it. Their lengths agree.
 inline void check_row_same_or_apart(const char* function, const char* output_name, const shape& output,
                                     const char* input_name, const shape& input)
 {
-    const std::uintptr_t bytes = output.address - input.address, size = output.extents[0] * output.element_bytes;
-    if (bytes != 0 && (bytes < size || 0 - bytes < size)) [[unlikely]]
-        fail_overlap(function, output_name, input_name, static_cast<std::ptrdiff_t>(bytes));
+    if (!are_same_or_apart(output.address, input.address, output.extents[0] * output.element_bytes)) [[unlikely]]
+        fail_overlap(function, output_name, input_name, static_cast<std::ptrdiff_t>(output.address - input.address));
 }
 
 /// The output is the input itself, or shares no element with it. Their extents agree.

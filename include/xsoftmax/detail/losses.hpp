@@ -15,13 +15,15 @@ inline namespace XSOFTMAX_TARGET {
 
 using kernels::double_double;
 
+[[nodiscard]] inline bool is_finite(double x) { return x - x == 0; }
+
 /// A sum of losses in twice the digits of double, so that its value does not show how the rows were cut.
 class loss_sum {
 public:
     void add(double loss)
     {
         const double_double sum = kernels::two_sum(sum_.high, loss);
-        sum_ = sum.high - sum.high == 0 ? double_double{sum.high, sum_.low + sum.low} : double_double{sum.high, 0};
+        sum_ = is_finite(sum.high) ? double_double{sum.high, sum_.low + sum.low} : double_double{sum.high, 0};
     }
 
     [[nodiscard]] double value() const { return sum_.high + sum_.low; }
@@ -37,7 +39,7 @@ void check_loss_options(const char* function, const cross_entropy_options<T>& op
     check_temperature(function, options.temperature, true);
     if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1)) [[unlikely]]
         fail_value(function, "label_smoothing", options.label_smoothing, "in [0, 1]");
-    if (!(options.z_loss - options.z_loss == 0)) [[unlikely]]
+    if (!is_finite(options.z_loss)) [[unlikely]]
         fail_value(function, "z_loss", options.z_loss, "finite");
     if (!options.class_weights.empty())
         check_count(function, "class_weights", options.class_weights.size(), classes, "classes");
@@ -52,7 +54,7 @@ void check_loss_options(const char* function, const cross_entropy_options<T>& op
 }
 
 /// A finite sum of products, or the infinite or undefined number that it is: low parts of those are NaN.
-[[nodiscard]] inline double number_of(double_double x) { return x.high - x.high == 0 ? x.high + x.low : x.high; }
+[[nodiscard]] inline double number_of(double_double x) { return is_finite(x.high) ? x.high + x.low : x.high; }
 [[nodiscard]] inline double number_of(double x) { return x; }
 
 /// What is made of the row_sums of one row, in double, or of rows of double in pairs.
@@ -60,7 +62,7 @@ template <class T>
 struct row_loss {
     using W = kernels::wide<T>;
 
-    W log_sum, top_over_t, others, inverse;
+    W log_sum, others, inverse;
     double top;
     const kernels::loss_terms& terms;
 
@@ -86,7 +88,7 @@ struct row_loss {
     [[nodiscard]] bool is_beyond_range(T x) const
     {
         const double distance = (top - static_cast<double>(x)) / terms.temperature;
-        return !(distance - distance == 0) && distance == distance;
+        return !is_finite(distance) && distance == distance;
     }
 
     /// −log softmax(x/T) of the logit x, both terms of which are ≥ 0.
@@ -99,11 +101,10 @@ struct row_loss {
     /// The loss of targets whose part of it is this, with z_loss.
     [[nodiscard]] double with_z(W of_targets) const
     {
-        if (terms.z_loss == 0 || !(number_of(of_targets) - number_of(of_targets) == 0)) {
-            const double all = terms.z_loss == 0 ? 0 : number_of(log_sum_exp());
-            return terms.z_loss == 0 ? number_of(of_targets) : number_of(of_targets) + terms.z_loss * all * all;
-        }
+        const double plain = number_of(of_targets);
+        if (terms.z_loss == 0) return plain;
         const W all = log_sum_exp();
+        if (!is_finite(plain)) return plain + terms.z_loss * number_of(all) * number_of(all);
         return number_of(of_targets + kernels::wide_from<T>(terms.z_loss) * (all * all));
     }
 
@@ -213,9 +214,6 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
     const auto of_row = [](const double(&parts)[2]) {
         return kernels::wide_from<T>(double_double{parts[0], parts[1]});
     };
-    const auto is_finite = [](double x) {
-        return x - x == 0;
-    };
     kernels::target_sums<T> sums[most];
     std::size_t only[most] = {}, top_at[most] = {};
     T only_logit[most] = {};
@@ -235,7 +233,7 @@ void run_target_losses(chunk<T, IsRow>& part, const kernels::loss_terms& terms, 
         const double total = sums[r].elsewhere[0] + sums[r].at_top;
         if (!is_ordinary_factor(total, n) ||
             !is_ordinary_factor(total * terms.gradient_scale.high / terms.temperature, n) ||
-            !is_finite(sums[r].distance[0]) || !is_finite(sums[r].distance[0] / terms.temperature))
+            !is_finite(sums[r].distance[0] / terms.temperature))
             rare |= std::uint64_t{1} << r;
     };
     for (std::size_t r = 0; r < part.count; ++r) {
@@ -453,13 +451,14 @@ struct batch_losses {
     kernels::loss_terms terms;
     wanted_losses<T> losses;
     elements<double> of_rows{losses.reduce ? layout.rows() : 0};  ///< losses that are to be added up
+    bool ordinary = are_ordinary(options, terms, layout.length);
 
     void run(rows_share share) const
     {
         const bool is_mixed =
             options.label_smoothing != 0 ||
             (!targets.are_classes() && (!options.class_weights.empty() || masks != nullptr || !layout.is_contiguous()));
-        if (is_mixed || !are_ordinary(options, terms, layout.length))
+        if (is_mixed || !ordinary)
             run_mixed(share);
         else
             for_each_chunk<T>(layout, data, gradients, gradients, masks, options.temperature, share,
@@ -511,7 +510,6 @@ private:
         const std::size_t n = layout.length;
         const mixed_targets<T> mixed(options, n);
         const elements<T> composed(masks != nullptr ? n : 0), own(n);
-        const bool ordinary = are_ordinary(options, terms, n);
         chunk<T> part;
         part.temperature = options.temperature;
         part.length = n;

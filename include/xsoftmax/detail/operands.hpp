@@ -32,6 +32,13 @@ struct shape {
         : address(place), element_bytes(bytes), rank(axes)
     {
     }
+
+    /// Its only axis has `count` elements, one behind the other.
+    void be_list(std::size_t count)
+    {
+        extents[0] = count;
+        strides[0] = 1;
+    }
 };
 
 /// A view of any type with elements of T; a list is one of one axis. Without axes it stands for no view.
@@ -43,18 +50,13 @@ struct operand : shape {
     operand(T* first, std::size_t axes) : shape(reinterpret_cast<std::uintptr_t>(first), sizeof(T), axes), data(first)
     {
     }
-    explicit operand(std::span<T> list) : operand(list.data(), 1)
-    {
-        extents[0] = list.size();
-        strides[0] = 1;
-    }
+    explicit operand(std::span<T> list) : operand(list.data(), 1) { shape::be_list(list.size()); }
 };
 
 [[nodiscard]] inline shape shape_of(const integer_list& list)
 {
     shape result(reinterpret_cast<std::uintptr_t>(list.data()), list.bytes(), 1);
-    result.extents[0] = list.size();
-    result.strides[0] = 1;
+    result.be_list(list.size());
     return result;
 }
 

@@ -141,18 +141,15 @@ XSOFTMAX_INLINE two_halves<D> sums_across(const D (&sums)[Count])
     return {across(sums), across(sums + D::size)};
 }
 
-/// B::size rows of n ≤ group_elements, `Whole` whole vectors and a part, or as many as there are where that is `any`.
-/// Exponentials go to `e`, as whole vectors, `stride` elements from a row to the next. False if the rows are to be summed one
-/// at a time.
-inline constexpr std::size_t any = ~std::size_t{0};
-
-template <std::size_t Whole, bool Splits, class Arch, class T>
+/// B::size rows of n ≤ group_elements, which are a vector at most where they are `Tiny`. Exponentials go to `e`, as whole
+/// vectors, `stride` elements from a row to the next. False if the rows are to be summed one at a time.
+template <bool Tiny, bool Splits, class Arch, class T>
 XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, T* e, std::size_t stride,
                                      const scale_for<xsimd::batch<T, Arch>>& scale, row_sums<T>& to, std::size_t at)
 {
     using B = xsimd::batch<T, Arch>;
     using D = doubles_of<B>;
-    const std::size_t whole = Whole != any ? Whole : (n - 1) / B::size, end = n - whole * B::size;
+    const std::size_t whole = Tiny ? 0 : (n - 1) / B::size, end = n - whole * B::size;
     const B nothing(-infinity<T>);
     B tops[B::size], most = nothing;
     const auto top_of = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
@@ -199,7 +196,7 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
                 store_whole(y + k * B::size, e_v);
             }
             const B last = exponential(load_part(x + whole * B::size, end, nothing), of_row, scale);
-            Whole == 0 ? total.begin(last) : total.add(last);
+            Tiny ? total.begin(last) : total.add(last);
             store_whole(y + whole * B::size, last);
             if constexpr (sizeof(T) == 4)
                 sums[r] = total.first + total.second;
@@ -254,7 +251,7 @@ XSOFTMAX_NEVER_INLINE void sum_rows(strided_rows<const T> rows, std::size_t coun
     if (padded && n <= regime<B>::group_elements) {
         scale_for<B> room;
         const auto& scale = scale_for<B>::make(temperature, room);
-        const auto group = n <= B::size ? sum_group<0, Splits, Arch, T> : sum_group<any, Splits, Arch, T>;
+        const auto group = n <= B::size ? sum_group<true, Splits, Arch, T> : sum_group<false, Splits, Arch, T>;
         while (count - r >= B::size) {
             if (group(rows.from(r), n, e(r), static_cast<std::size_t>(e.stride), scale, to, r)) [[likely]]
                 r += B::size;
