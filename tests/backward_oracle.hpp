@@ -15,29 +15,24 @@ struct exact_gradient {
     std::vector<long double> value, scale;
 };
 
-template <class T>
-std::size_t dominant_of(const std::vector<T>& p)
-{
-    for (std::size_t i = 0; i < p.size(); ++i)
-        if (p[i] > T(0.5)) return i;
-    return p.size();
-}
-
-/// p·(g − Σ p·g)/T. The element with more than half of the mass is what the others leave of 1, as in exact arithmetic.
+/// p·(g − Σ p·g)/T, of the probabilities as they are; relative to the g of the largest one, beside which others vanish.
 template <class T>
 exact_gradient<T> softmax_gradient(const std::vector<T>& p, const std::vector<T>& g, double temperature)
 {
-    const std::size_t n = p.size(), dominant = dominant_of(p);
-    const long double c = dominant == n ? 0 : g[dominant];
-    long double mean = 0, size = 0;
+    const std::size_t n = p.size(),
+                      largest = static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin());
+    const long double c = g[largest];
+    long double mean = 0, size = 0, others = 0;
     for (std::size_t i = 0; i < n; ++i) {
         mean += p[i] * (g[i] - c);
-        size += p[i] * std::abs(g[i] - c);
+        size += std::abs(static_cast<long double>(p[i]) * g[i]);
+        if (i != largest) others += p[i];
     }
+    const long double missing = (1 - static_cast<long double>(p[largest])) - others;
     exact_gradient<T> result;
     for (std::size_t i = 0; i < n; ++i) {
-        result.value.push_back(p[i] * ((g[i] - c) - mean) / temperature);
-        result.scale.push_back(p[i] * std::max(std::abs(g[i] - c), size) / temperature);
+        result.value.push_back(p[i] * ((g[i] - c) - mean + c * missing) / temperature);
+        result.scale.push_back(p[i] * std::max(std::abs(static_cast<long double>(g[i])), size) / temperature);
     }
     return result;
 }

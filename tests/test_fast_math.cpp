@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("-ffast-math keeps the error of backward passes", "[fast_math
                     INFO(n << " elements, one at " << winner << ", upstream at " << offset << ", temperature "
                            << temperature << ", seed " << logits::seed());
                     const auto got = backward_with_fast_math(p, y, g, temperature);
-                    CHECK(worst_error(softmax_gradient(p, g, temperature), got.softmax) <= 4);
+                    CHECK(worst_error(softmax_gradient(p, g, temperature), got.softmax) <= 6);
                     CHECK(worst_error(log_softmax_gradient(y, g, temperature), got.log_softmax) <= 4);
                 }
 }

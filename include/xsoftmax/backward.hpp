@@ -19,13 +19,12 @@ inline namespace XSOFTMAX_TARGET {
 /// Shapes: contiguous ranges of float or double of the same length, or views of the same extents, each with strides of its own.
 /// `gradient` may be the same as `probabilities` or `upstream`.
 /// Options: `temperature` T > 0, that of the forward pass, default 1; `axis`, default the last one.
-/// Error: at most 6 ULP of the largest of p·|u − c|/T and p·Σ_j p[j]·|u[j] − c|/T, where c is the u of an element with more
-/// than half of the mass, or 0: where the difference cancels, the operands' own rounding is no smaller. What such an element
-/// lacks of 1 is taken from the others, so that small gradients keep their digits.
+/// Error: at most 6 ULP of the larger of p·|u|/T and p·Σ_j p[j]·|u[j]|/T. Where the difference cancels, as beside an element
+/// with nearly all of the mass, p's own rounding is no smaller; log_softmax_backward has such digits.
 /// Values: a NaN anywhere makes its row NaN.
 /// Throws: std::out_of_range if there is no such axis; std::invalid_argument if T is not in (0, ∞), the extents differ or
 /// are too many, or the gradient overlaps an operand without being the same; nothing is written then.
-/// Method: p·((u − c) − Σ_j p[j]·(u[j] − c))/T, see kernels/backward.hpp.
+/// Method: as it stands, see kernels/backward.hpp.
 template <detail::operand_like Probabilities, detail::operand_like Upstream, detail::operand_like Gradient>
 void softmax_backward(const Probabilities& probabilities, const Upstream& upstream, Gradient&& gradient,
                       softmax_options options = {})

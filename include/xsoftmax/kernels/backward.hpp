@@ -2,9 +2,6 @@
 
 /// From a forward pass's results x and the gradient u with respect to them to the gradient with respect to the logits: a sweep
 /// that sums, and one that writes, for rows and for rows side by side.
-///
-/// An element with more than half of the mass is seen apart: what its probability lacks of 1 is the sum of the others, of which
-/// its own rounding would leave nothing. Of logits {37.43, 0} the gradients are ±5.55e-17, not 0.
 
 #include "sum_columns.hpp"
 
@@ -24,24 +21,16 @@ struct backward_columns {
 
 inline namespace XSOFTMAX_TARGET {
 
-/// What the summing sweep finds of rows that are lanes of B: Σ terms, and Σ over the elements above a pass's bound.
-template <class B>
-struct backward_sums {
-    using D = doubles_of<B>;
-    two_halves<D> sum;        ///< of doubles only `low`
-    B above, upstream_above;  ///< Σ x and Σ u
-    B count;                  ///< how many
-};
-
 /// 1/T, as a power of two that products are lifted by before they are divided, and the rest in two parts.
 template <class T>
 struct inverse_temperature {
-    T lift;  ///< a power of two, so that lift·T is in [1/2, 1) for T < 1: products may be denormal where quotients are not
-    T high, low;     ///< 1/(lift·T)
-    double divisor;  ///< T
+    T lift = 1;  ///< so that lift·T is in [1/2, 1) for T < 1: products may be denormal where quotients are not
+    T high = 1, low = 0;  ///< 1/(lift·T)
+    double divisor;       ///< T
 
     XSOFTMAX_INLINE explicit inverse_temperature(double temperature) : divisor(temperature)
     {
+        if (temperature == 1) return;
         int exponent = 0;
         if (temperature < 1) ::frexp(temperature, &exponent);
         const double power = ::ldexp(1.0, -exponent), lifted = temperature * power, inverse = 1 / lifted;
@@ -52,49 +41,37 @@ struct inverse_temperature {
     }
 };
 
-/// A pass is a type with bound, above which an element has more than half of the mass; term(x, u, c), which is summed;
-/// plain_term(x, u), the same where nothing is above the bound; `rereads`, whether in a row with one such element its u is c;
-/// rows, what writing needs of B::size rows, made of the sums; and result(x, u) of one row. Values of rows are kept as numbers,
-/// so that each can be spread over a batch.
+/// A pass is a type with add(sum, x, u) and `vectors_at_once`, see backward_sum; `fill`, which adds nothing as an x beside u = 0;
+/// `numbers`, how many writing needs of a row; make(), which makes those of rows that are the lanes of a batch, and returns
+/// whether all rows keep their digits; and with_result(), as in write.hpp. Where it `sees_dominant`, an element above `bound` has
+/// more than half of the mass and a gradient of its own.
 template <class B>
 struct softmax_pass {
     using T = value_of<B>;
-    static constexpr T bound = T(0.5);
     static constexpr T fill = T(0);
-    static constexpr bool rereads = true;
+    static constexpr std::size_t numbers = 1;
+    static constexpr bool sees_dominant = false;
+    static constexpr std::size_t vectors_at_once = 2;
 
-    XSOFTMAX_INLINE static B term(B p, B u, B c) { return rounded(B(p * kept_together(B(u - c)))); }
-    XSOFTMAX_INLINE static B plain_term(B p, B u) { return rounded(B(p * u)); }
+    XSOFTMAX_INLINE static B add(B sum, B p, B u) { return rounded(multiply_add(p, u, sum)); }
 
-    struct rows {
-        B reference, mean;
-
-        /// c is the upstream gradient of a row's only dominant element, or 0. Returns whether all rows keep their digits.
-        XSOFTMAX_INLINE static bool make(const backward_sums<B>& sums, B c, const inverse_temperature<T>& t, rows& to)
-        {
-            to.reference = c;
-            if constexpr (sizeof(T) == 4)
-                to.mean = to_floats<arch_of<B>>(sums.sum.low, sums.sum.high);
-            else
-                to.mean = sums.sum.low;
-            if (t.divisor >= 1) return true;
-            // 2^24 roundings of the least numbers are nothing to the bound.
-            const B least(sizeof(T) == 4 ? T(0x1p-100) : T(0x1p-960));
-            return !any_true<B>(magnitude(to.mean) < least);
-        }
-    };
-
-    template <class Load, class Run>
-    XSOFTMAX_INLINE static void with_result(const inverse_temperature<T>& t, const Load& load, const Run& run)
+    /// Σ p·u
+    XSOFTMAX_INLINE static bool make(two_halves<doubles_of<B>> sum, const inverse_temperature<T>& t, B (&mean)[numbers])
     {
-        const B c = load(&rows::reference), m = load(&rows::mean);
-        // -ffast-math would add up c and m first.
-        const auto difference = [=](B u) XSOFTMAX_INLINE_LAMBDA {
-            return B(kept_together(B(u - c)) - m);
-        };
-        if (t.divisor == 1) return run([=](B p, B u) XSOFTMAX_INLINE_LAMBDA { return B(p * difference(u)); });
-        run([=, lift = B(t.lift), high = B(t.high), low = B(t.low)](B p, B u) XSOFTMAX_INLINE_LAMBDA {
-            return compensated_product(B(kept_together(B(p * lift)) * difference(u)), high, low);
+        mean[0] = narrowed<B>(sum);
+        // 2^24 roundings of the least numbers are nothing to the bound.
+        const B least(t.divisor >= 1 ? T(0) : sizeof(T) == 4 ? T(0x1p-100) : static_cast<T>(0x1p-960));
+        return !any_true<B>(magnitude(mean[0]) < least);
+    }
+
+    template <class Run>
+    XSOFTMAX_INLINE static void with_result(const inverse_temperature<T>& t, const Run& run)
+    {
+        if (t.divisor == 1)
+            return run([](const B* mean, B p, B u)
+                           XSOFTMAX_INLINE_LAMBDA { return B(p * kept_together(B(u - *mean))); });
+        run([lift = B(t.lift), high = B(t.high), low = B(t.low)](const B* mean, B p, B u) XSOFTMAX_INLINE_LAMBDA {
+            return compensated_product(B(kept_together(B(p * lift)) * kept_together(B(u - *mean))), high, low);
         });
     }
 };
@@ -104,226 +81,273 @@ template <class B>
 struct log_softmax_pass {
     using T = value_of<B>;
     using D = doubles_of<B>;
-    static constexpr T bound = static_cast<T>(-ln_2.high);
     static constexpr T fill = -infinity<T>;
-    static constexpr bool rereads = false;
+    static constexpr std::size_t numbers = 2;
+    static constexpr bool sees_dominant = true;
+    static constexpr std::size_t vectors_at_once = 1;  // what others than a dominant element sum to is a difference
+    static constexpr T bound = static_cast<T>(-ln_2.high);
 
-    /// Of the elements below the bound: those above are added to the sum when it is known how many they are.
-    XSOFTMAX_INLINE static B term(B y, B u, B) { return where(y > B(bound), B(T(0)), u); }
-    XSOFTMAX_INLINE static B plain_term(B, B u) { return u; }
+    XSOFTMAX_INLINE static B add(B sum, B, B u) { return rounded(B(sum + u)); }
 
-    struct rows {
-        B total, unit;  ///< Σ u times unit times what makes a probability of an exponential
-        B least,
-            at_dominant;  ///< the dominant element is above `least`, which is infinite if there is none; and its gradient
+    /// −Σ u times unit times what makes a probability of an exponential, and the unit.
+    XSOFTMAX_INLINE static bool make(two_halves<D> sum, const inverse_temperature<T>& t, B (&to)[numbers])
+    {
+        // Exponentials are multiplied by Σ u as they are stored, so that small ones keep their digits; or where a small Σ u
+        // would lose its own to that, as probabilities.
+        constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257, least_sum = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
+        const auto unit_of = [](D x) XSOFTMAX_INLINE_LAMBDA {
+            return where(D(magnitude(x)) < D(least_sum), D(1 / stored), D(1.0));
+        };
+        const two_halves<D> unit{unit_of(sum.low), unit_of(sum.high)};
+        to[0] = narrowed<B>({D(sum.low * D(D(-1 / stored) / unit.low)), D(sum.high * D(D(-1 / stored) / unit.high))});
+        to[1] = narrowed<B>(unit);
+        // Lifted, nothing may overflow that its quotient would not.
+        return t.lift == T(1) || all_true<B>(magnitude(to[0]) <=
+                                             B(static_cast<T>(static_cast<double>(largest<T>) / 4 / stored) / t.lift));
+    }
 
-        XSOFTMAX_INLINE static bool make(const backward_sums<B>& sums, B, const inverse_temperature<T>& t, rows& to)
-        {
-            // log p above that is none, even if rounded.
-            const B one(T(1));
-            if (!all_true<B>(sums.above <= B(T(0x1p-10))) || !all_true<B>(sums.count <= one)) return false;
-            to.least = where(sums.count == one, B(bound), B(infinity<T>));
-            const auto of_lanes = [&](D y, D u, D elsewhere, D& sum, D& of) XSOFTMAX_INLINE_LAMBDA {
-                // exp(y) − 1 = y·(1 + y/2·(1 + y/3·(…)))
-                D series(1.0);
-                XSOFTMAX_UNROLL
-                for (int k = sizeof(T) == 4 ? 12 : 18; k > 1; --k)
-                    series = rounded_multiply_add(series, rounded(D(y * D(1.0 / k))), D(1.0));
-                const D all = elsewhere + u, lacking = rounded(D(series * -y));
-                // Exponentials are multiplied by Σ u as they are stored, so that small ones keep their digits; or where a small
-                // Σ u would lose its own to that, as probabilities.
-                constexpr double stored = sizeof(T) == 4 ? 0x1p65 : 0x1p257,
-                                 least_sum = sizeof(T) == 4 ? 0x1p-30 : 0x1p-700;
-                of = where(D(magnitude(all)) < D(least_sum), D(1 / stored), D(1.0));
-                sum = all * D(D(-1 / stored) / of);
-                return D(rounded_multiply_add(lacking, all, D(-elsewhere)) / D(t.divisor));
-            };
-            if constexpr (sizeof(T) == 4) {
-                const auto y = to_doubles(sums.above), u = to_doubles(sums.upstream_above);
-                two_halves<D> total, unit;
-                const D low = of_lanes(y.low, u.low, sums.sum.low, total.low, unit.low);
-                const D high = of_lanes(y.high, u.high, sums.sum.high, total.high, unit.high);
-                to.at_dominant = to_floats<arch_of<B>>(low, high);
-                to.total = to_floats<arch_of<B>>(total.low, total.high);
-                to.unit = to_floats<arch_of<B>>(unit.low, unit.high);
-            }
-            else
-                to.at_dominant = of_lanes(sums.above, sums.upstream_above, sums.sum.low, to.total, to.unit);
-            // Lifted, nothing may overflow that its quotient would not.
-            return t.lift == T(1) ||
-                   all_true<B>(magnitude(to.total) <=
-                               B(largest<T> / 4 / t.lift / (sizeof(T) == 4 ? T(0x1p65) : static_cast<T>(0x1p257))));
-        }
-    };
-
-    template <class Load, class Run>
-    XSOFTMAX_INLINE static void with_result(const inverse_temperature<T>& t, const Load& load, const Run& run)
+    template <class Run>
+    XSOFTMAX_INLINE static void with_result(const inverse_temperature<T>& t, const Run& run)
     {
         const scale_for<B>& scale = scale_at_one<T, exp2_steps<B>>;
         const auto to_one = reference<B>::to_one(scale);
-        const B total = load(&rows::total), unit = load(&rows::unit), least = load(&rows::least),
-                at_dominant = load(&rows::at_dominant);
-        const auto plain = [=](B y, B u) XSOFTMAX_INLINE_LAMBDA {
-            return multiply_add(B(exponential(y, to_one, scale) * unit), total, u);
-        };
         if (t.divisor == 1)
-            return run([=](B y, B u) XSOFTMAX_INLINE_LAMBDA { return where(y > least, at_dominant, plain(y, u)); });
-        run([=, lift = B(t.lift), lifted_total = B(total * B(t.lift)), high = B(t.high), low = B(t.low)](B y, B u)
+            return run([=, &scale](const B* of_row, B y, B u) XSOFTMAX_INLINE_LAMBDA {
+                return multiply_add(B(exponential(y, to_one, scale) * of_row[1]), of_row[0], u);
+            });
+        run([=, &scale, lift = B(t.lift), high = B(t.high), low = B(t.low)](const B* of_row, B y, B u)
                 XSOFTMAX_INLINE_LAMBDA {
-                    const B lifted = multiply_add(B(exponential(y, to_one, scale) * unit), lifted_total, B(u * lift));
-                    return where(y > least, at_dominant, compensated_product(lifted, high, low));
+                    const B e = exponential(y, to_one, scale) * of_row[1];
+                    return compensated_product(multiply_add(e, B(of_row[0] * lift), B(u * lift)), high, low);
                 });
     }
-};
 
-/// What is summed of one row, elements above the bound apart.
-template <class Pass, class B>
-struct dominated_row {
-    using T = value_of<B>;
-
-    T above, upstream_above, count;  ///< as in backward_sums
-    T reference = 0;                 ///< the upstream gradient of its only dominant element, or 0
-    double sum;
-
-    XSOFTMAX_INLINE dominated_row(const T* forward, const T* upstream, std::size_t n)
+    /// The gradients of elements y > bound of rows that are lanes: (−elsewhere − (exp(y) − 1)·Σ u)/T.
+    XSOFTMAX_INLINE static B of_dominant(two_halves<D> y, two_halves<D> sum, two_halves<D> elsewhere,
+                                         double temperature)
     {
-        const B zero(T(0)), one(T(1));
-        const auto for_each_vector = [&](const auto& see) XSOFTMAX_INLINE_LAMBDA {
-            std::size_t i = 0;
-            for (; n - i >= B::size; i += B::size) see(load_whole<B>(forward + i), load_whole<B>(upstream + i));
-            if (i != n) see(load_part(forward + i, n - i, B(Pass::fill)), load_part(upstream + i, n - i, zero));
+        const auto of_lanes = [&](D log_p, D all, D others) XSOFTMAX_INLINE_LAMBDA {
+            // exp(y) − 1 = y·(1 + y/2·(1 + y/3·(…)))
+            D series(1.0);
+            XSOFTMAX_UNROLL
+            for (int k = sizeof(T) == 4 ? 12 : 18; k > 1; --k)
+                series = rounded_multiply_add(series, rounded(D(log_p * D(1.0 / k))), D(1.0));
+            return D(rounded_multiply_add(rounded(D(series * -log_p)), all, D(-others)) / D(temperature));
         };
-        B xs = zero, us = zero, ones = zero;
-        running_sum<B> total;
-        for_each_vector([&](B x, B u) XSOFTMAX_INLINE_LAMBDA {
-            const auto is_above = x > B(Pass::bound);
-            xs = xs + where(is_above, x, zero);
-            us = us + where(is_above, u, zero);
-            ones = ones + where(is_above, one, zero);
-            total.add(Pass::term(x, u, zero));
-        });
-        count = reduce(ones, added{});
-        above = reduce(xs, added{});
-        upstream_above = reduce(us, added{});
-        if (Pass::rereads && count == T(1)) {
-            reference = upstream_above + T(0);
-            total = {};
-            for_each_vector([&](B x, B u) XSOFTMAX_INLINE_LAMBDA { total.add(Pass::term(x, u, B(reference))); });
-        }
-        sum = to_double(total.total());
+        const D low = of_lanes(y.low, sum.low, elsewhere.low);
+        return narrowed<B>({low, sizeof(T) == 8 ? low : of_lanes(y.high, sum.high, elsewhere.high)});
     }
 };
 
-/// Σ of a block's terms as a tree, in the row's own type.
-template <class B, std::size_t Count = block_size, std::size_t From = 0, class At>
-XSOFTMAX_INLINE B tree_sum(const At& at)
-{
-    if constexpr (Count == 1)
-        return at(From);
-    else {
-        const B first = tree_sum<B, Count / 2, From>(at);
-        return rounded(B(first + tree_sum<B, Count / 2, From + Count / 2>(at)));
+/// Σ terms, lane by lane: of a few vectors at once in the row's own type, since in the wider one each would take longer than all
+/// the rest of its sweep.
+template <class Pass, class B>
+struct backward_sum {
+    static constexpr std::size_t at_once = Pass::vectors_at_once;
+    running_sum<B> total;
+    B partial = B(value_of<B>(0));  ///< of vectors that are not in `total` yet
+
+    XSOFTMAX_INLINE void add(B x, B u, bool is_last)
+    {
+        partial = Pass::add(partial, x, u);
+        if (!is_last) return;
+        total.add(partial);
+        partial = B(value_of<B>(0));
     }
+
+    /// Of floats, the sums of pairs of lanes.
+    XSOFTMAX_INLINE doubles_of<B> lanes() const { return total.first + total.second; }
+};
+
+/// Elements above a pass's bound in rows that are lanes: Σ x and Σ u, and how many they are.
+template <class Pass, class B>
+struct elements_above {
+    B x = B(value_of<B>(0)), u = x, count = x;
+
+    XSOFTMAX_INLINE void add(B an_x, B a_u)
+    {
+        const B zero(value_of<B>(0));
+        const auto is_above = an_x > B(Pass::bound);
+        x = x + where(is_above, an_x, zero);
+        u = u + where(is_above, a_u, zero);
+        count = count + where(is_above, B(value_of<B>(1)), zero);
+    }
+};
+
+/// The gradients of dominant elements, in the lanes of rows that have one; and the lanes, as bits, where they lose digits.
+template <class Pass, class B>
+XSOFTMAX_INLINE unsigned gradients_of_dominant(B y, B u, two_halves<doubles_of<B>> sum,
+                                               two_halves<doubles_of<B>> elsewhere, double temperature, B& gradients)
+{
+    using T = value_of<B>;
+    gradients = Pass::of_dominant(to_halves(y), sum, elsewhere, temperature);
+    // log p above that is none, even if rounded.
+    unsigned lost = bits_of<B>(y > B(T(0x1p-10)));
+    if constexpr (sizeof(T) == 4) {
+        // Less elsewhere may be what rounding has left.
+        const B others = narrowed<B>(elsewhere);
+        lost |= bits_of<B>(magnitude(others) < magnitude(u) * B(0x1p-26f)) & bits_of<B>(others != B(0.0f));
+    }
+    return lost;
 }
 
-/// Σ terms of a row in which nothing is above the bound; `is_dominated` if something is.
-template <class Pass, class B>
-XSOFTMAX_INLINE double sum_of_row(const value_of<B>* forward, const value_of<B>* upstream, std::size_t n,
-                                  bool& is_dominated)
-{
-    running_sum<B> sum;
-    B tops[2] = {B(Pass::fill), B(Pass::fill)};  // one would be waited for; and no NaN takes them
-    std::size_t i = 0;
-    for (; n - i >= block_of<B>; i += block_of<B>)
-        sum.add(tree_sum<B>([&](std::size_t k) XSOFTMAX_INLINE_LAMBDA {
-            const B x = load_whole<B>(forward + i + k * B::size);
-            tops[k % 2] = where(x > tops[k % 2], x, tops[k % 2]);
-            return Pass::plain_term(x, load_whole<B>(upstream + i + k * B::size));
-        }));
-    for (; i < n; i += B::size) {
-        const std::size_t part = n - i < B::size ? n - i : B::size;
-        const B x = load_part(forward + i, part, B(Pass::fill));
-        tops[0] = where(x > tops[0], x, tops[0]);
-        sum.add(Pass::plain_term(x, load_part(upstream + i, part, B(value_of<B>(0)))));
-    }
-    is_dominated = any_true<B>(maximum(tops[0], tops[1]) > B(Pass::bound));
-    return to_double(sum.total());
-}
-
-/// Up to B::size rows. Returns the rows, as bits, that are for rare_row.hpp: all of them, or none.
-template <class Pass, class B>
+/// B::size rows, or one, of less than a vector, of one to two, or of more. Returns the rows, as bits, that are for
+/// rare_row.hpp; or all of them, if one is.
+template <class Pass, class B, std::size_t Rows, std::size_t Whole>
 XSOFTMAX_NEVER_INLINE std::uint64_t backward_group(const backward_rows<value_of<B>>& at, std::size_t first,
-                                                   std::size_t rows, std::size_t n,
-                                                   const inverse_temperature<value_of<B>>& temperature)
+                                                   std::size_t n, const inverse_temperature<value_of<B>>& temperature)
 {
     using T = value_of<B>;
     using D = doubles_of<B>;
-    alignas(B) T above[B::size] = {}, upstream_above[B::size] = {}, count[B::size] = {}, reference[B::size] = {};
-    alignas(B) double sums[B::size];
-    for (double& sum : sums) sum = 1;  // not so small that it has lost digits
-    for (std::size_t r = 0; r < rows; ++r) {
+    constexpr std::uint64_t all_rows = (std::uint64_t{1} << (Rows - 1) << 1) - 1;
+    constexpr bool is_short = Whole < 2;
+    const std::size_t whole = is_short ? Whole : n / B::size, left = n - whole * B::size;
+    const B zero(T(0));
+    D sums[Rows];
+    std::uint64_t dominated = 0, rare = 0;
+    std::size_t dominant_at[Rows];
+    alignas(B) T dominant_x[B::size] = {}, dominant_u[B::size] = {};
+    alignas(B) double elsewhere[B::size] = {};
+    for (std::size_t r = 0; r < Rows; ++r) {
         const T *const x = at.forward(first + r), *const u = at.upstream(first + r);
-        // Of long rows most have no such element, and looking for one takes half as long again; of tiny ones most do.
-        if (n >= block_of<B>) {
-            bool is_dominated = false;
-            sums[r] = sum_of_row<Pass, B>(x, u, n, is_dominated);
-            if (!is_dominated) [[likely]]
-                continue;
-        }
-        const dominated_row<Pass, B> row(x, u, n);
-        above[r] = row.above;
-        upstream_above[r] = row.upstream_above;
-        count[r] = row.count;
-        reference[r] = row.reference;
-        sums[r] = row.sum;
-    }
-    backward_sums<B> found;
-    found.sum.low = D::load_aligned(sums);
-    if constexpr (sizeof(T) == 4) found.sum.high = D::load_aligned(sums + D::size);
-    found.above = B::load_aligned(above);
-    found.upstream_above = B::load_aligned(upstream_above);
-    found.count = B::load_aligned(count);
-    using numbers = typename Pass::rows;
-    numbers of_rows;
-    if (!numbers::make(found, B::load_aligned(reference), temperature, of_rows)) [[unlikely]]
-        return (std::uint64_t{1} << (rows - 1) << 1) - 1;
-    alignas(B) unsigned char stored[sizeof(numbers)];
-    __builtin_memcpy(stored, &of_rows, sizeof of_rows);
-    for (std::size_t r = 0; r < rows; ++r) {
-        const auto load = [&](B numbers::*which) XSOFTMAX_INLINE_LAMBDA {
-            const auto offset = reinterpret_cast<const unsigned char*>(&(of_rows.*which)) -
-                                reinterpret_cast<const unsigned char*>(&of_rows);
-            T number;
-            __builtin_memcpy(&number, stored + offset + static_cast<std::ptrdiff_t>(r * sizeof(T)), sizeof number);
-            return B(number);
+        backward_sum<Pass, B> sum;
+        unsigned above = 0;  // of short rows, the elements above the bound
+        B tops[2] = {B(Pass::fill), B(Pass::fill)};
+        const auto see = [&](std::size_t k, bool is_part, bool is_last) XSOFTMAX_INLINE_LAMBDA {
+            const T *const x_k = x + k * B::size, *const u_k = u + k * B::size;
+            const B x_v = is_part ? load_part(x_k, left, B(Pass::fill)) : load_whole<B>(x_k);
+            sum.add(x_v, is_part ? load_part(u_k, left, zero) : load_whole<B>(u_k), is_last);
+            if constexpr (Pass::sees_dominant) {
+                if constexpr (is_short)
+                    above |= bits_of<B>(x_v > B(Pass::bound)) << k * B::size;
+                else  // no NaN takes the place of a number
+                    tops[k % 2] = where(x_v > tops[k % 2], x_v, tops[k % 2]);
+            }
         };
-        const T *const x = at.forward(first + r), *const u = at.upstream(first + r);
-        T* const to = at.gradient(first + r);
-        Pass::with_result(temperature, load,
-                          [&](const auto& result) XSOFTMAX_INLINE_LAMBDA { write_row<B, true>(result, x, u, to, n); });
+        constexpr std::size_t at_once = backward_sum<Pass, B>::at_once;
+        std::size_t k = 0;
+        if constexpr (!is_short)
+            for (; whole - k >= 4; k += 4) {
+                XSOFTMAX_UNROLL
+                for (std::size_t j = 0; j < 4; ++j) see(k + j, false, j % at_once == at_once - 1);
+            }
+        for (; k < whole; ++k) see(k, false, at_once == 1);
+        if (left != 0)
+            see(whole, true, true);
+        else if (at_once != 1)
+            sum.total.add(sum.partial);
+        sums[r] = sum.lanes();
+        if constexpr (Pass::sees_dominant) {
+            std::size_t i = 0;
+            if constexpr (is_short) {
+                i = above != 0 ? static_cast<std::size_t>(__builtin_ctz(above)) : 0;
+                rare |= std::uint64_t{(above & (above - 1)) != 0} << r;
+            }
+            else if (any_true<B>(maximum(tops[0], tops[1]) > B(Pass::bound))) {
+                for (std::size_t j = 0; j < n; j += B::size) {
+                    const unsigned bits =
+                        bits_of<B>(load_part(x + j, n - j < B::size ? n - j : B::size, B(Pass::fill)) > B(Pass::bound));
+                    if (bits == 0) continue;
+                    if ((above | (bits & (bits - 1))) != 0) rare |= std::uint64_t{1} << r;
+                    above = bits;
+                    i = j + static_cast<std::size_t>(__builtin_ctz(bits));
+                }
+            }
+            dominant_at[r] = i;
+            dominant_x[r] = x[i];
+            dominant_u[r] = u[i];
+            dominated |= std::uint64_t{above != 0} << r;
+            if constexpr (sizeof(T) == 8)
+                if (above != 0) elsewhere[r] = to_double(sum.total.total() - wide_from<T>(u[i]));
+        }
     }
-    return 0;
+    two_halves<D> totals;
+    if constexpr (Rows == 1)
+        totals.low = totals.high = D(reduce(sums[0], added{}));
+    else if constexpr (sizeof(T) == 4)
+        totals = sums_across(sums);
+    else
+        totals.low = totals.high = reduce_across(sums, added{});
+    B numbers[Pass::numbers];
+    if (!Pass::make(totals, temperature, numbers)) [[unlikely]]
+        return all_rows;
+    alignas(B) T of_rows[Pass::numbers][B::size], gradients[B::size];
+    for (std::size_t k = 0; k < Pass::numbers; ++k) numbers[k].store_aligned(of_rows[k]);
+    if constexpr (Pass::sees_dominant)
+        if (dominated != 0) {
+            const B u = B::load_aligned(dominant_u);
+            two_halves<D> others;
+            if constexpr (sizeof(T) == 4) {
+                const auto own = to_halves(u);
+                others = {D(totals.low - own.low), D(totals.high - own.high)};
+            }
+            else
+                others.low = others.high = D::load_aligned(elsewhere);
+            B found;
+            rare |= gradients_of_dominant<Pass>(B::load_aligned(dominant_x), u, totals, others, temperature.divisor,
+                                                found) &
+                    dominated;
+            found.store_aligned(gradients);
+        }
+    Pass::with_result(temperature, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+        for (std::size_t r = 0; r < Rows; ++r) {
+            if (Pass::sees_dominant && (rare >> r & 1) != 0) [[unlikely]]
+                continue;
+            B of_row[Pass::numbers];
+            for (std::size_t k = 0; k < Pass::numbers; ++k) of_row[k] = B(of_rows[k][r]);
+            const auto of_elements = [&](B x, B u) XSOFTMAX_INLINE_LAMBDA {
+                return result(of_row, x, u);
+            };
+            const T *const x = at.forward(first + r), *const u = at.upstream(first + r);
+            T* const to = at.gradient(first + r);
+            if constexpr (Whole == 1) {
+                const std::size_t last = n - B::size;
+                const B end = of_elements(load_whole<B>(x + last), load_whole<B>(u + last));
+                store_whole(to, of_elements(load_whole<B>(x), load_whole<B>(u)));
+                store_whole(to + last, end);
+            }
+            else
+                write_row<B, true>(of_elements, x, u, to, n);
+        }
+    });
+    for (std::uint64_t some = dominated & ~rare; some != 0; some &= some - 1) {
+        const auto r = static_cast<std::size_t>(__builtin_ctzll(some));
+        at.gradient(first + r)[dominant_at[r]] = gradients[r];
+    }
+    return rare;
 }
 
 /// Up to rows_at_once rows at an ordinary temperature. Returns the rows, as bits, that are for rare_row.hpp, of which nothing
 /// has been written.
-template <class Arch, template <class> class Pass, class T>
+template <class Arch, template <class> class PassOf, class T>
 XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_rows(const backward_rows<T>& at, std::size_t rows, std::size_t n,
                                                      double temperature)
 {
     using B = xsimd::batch<T, Arch>;
+    using Pass = PassOf<B>;
     const inverse_temperature<T> t(temperature);
-    std::uint64_t rare = 0;
+    const auto group = n < B::size        ? backward_group<Pass, B, B::size, 0>
+                       : n <= 2 * B::size ? backward_group<Pass, B, B::size, 1>
+                                          : backward_group<Pass, B, B::size, 2>;
+    const auto row = backward_group<Pass, B, 1, 2>;
     // Between sum and writing, rows stay in the first cache.
-    const std::size_t at_once = n <= regime<B>::group_elements / 2 ? B::size : 1;
-    for (std::size_t r = 0; r < rows; r += at_once) {
-        const std::size_t count = (std::min)(at_once, rows - r);
-        if (backward_group<Pass<B>, B>(at, r, count, n, t) == 0) [[likely]]
-            continue;
-        // Which of them it is shows when each is by itself.
-        for (std::size_t k = r; k < r + count; ++k)
-            if (backward_group<Pass<B>, B>(at, k, 1, n, t) != 0) rare |= std::uint64_t{1} << k;
+    const bool by_groups = n <= regime<B>::group_elements / 2;
+    std::uint64_t rare = 0;
+    std::size_t r = 0;
+    const auto one_by_one = [&](std::size_t end) {
+        for (; r < end; ++r) rare |= row(at, r, n, t) << r;
+    };
+    while (by_groups && rows - r >= B::size) {
+        const std::uint64_t of_group = group(at, r, n, t);
+        if (of_group == (std::uint64_t{1} << (B::size - 1) << 1) - 1) [[unlikely]] {
+            one_by_one(r + B::size);  // which shows which of them it is
+        }
+        else {
+            rare |= of_group << r;
+            r += B::size;
+        }
     }
+    one_by_one(rows);
     return rare;
 }
 
@@ -333,9 +357,9 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T
                                                         double temperature)
 {
     using B = xsimd::batch<T, Arch>;
+    using D = doubles_of<B>;
     using Pass = PassOf<B>;
     const inverse_temperature<T> t(temperature);
-    const B zero(T(0)), one(T(1));
     std::uint64_t rare = 0;
     for (std::size_t r = 0; r < rows; r += B::size) {
         const column_lanes<B> lanes{rows - r < B::size ? rows - r : B::size};
@@ -345,43 +369,47 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T
         const auto u_at = [&](std::size_t i) XSOFTMAX_INLINE_LAMBDA {
             return lanes.load(at.upstream(i) + r);
         };
-        backward_sums<B> found;
-        const auto sum = [&](B c) {
-            running_sum<B> total;
-            B above = zero, upstream_above = zero, count = zero;
-            for (std::size_t i = 0; i < n; ++i) {
-                const B x = x_at(i), u = u_at(i);
-                const auto is_above = x > B(Pass::bound);
-                above = above + where(is_above, x, zero);
-                upstream_above = upstream_above + where(is_above, u, zero);
-                count = count + where(is_above, one, zero);
-                total.add(Pass::term(x, u, c));
-            }
-            found = {{total.first, total.second}, above, upstream_above, count};
-            if constexpr (sizeof(T) == 8) found.sum.low = total.first + total.second;
-            if (lanes.count == B::size) return;
-            alignas(B) double sums[2 * B::size];
-            found.sum.low.store_aligned(sums);
-            found.sum.high.store_aligned(sums + doubles_of<B>::size);
-            for (std::size_t k = lanes.count; k < B::size; ++k) sums[k] = 1;
-            found.sum = {doubles_of<B>::load_aligned(sums), doubles_of<B>::load_aligned(sums + doubles_of<B>::size)};
-        };
-        sum(zero);
-        B c = zero;
-        if (Pass::rereads && any_true<B>(found.count == one)) {
-            c = where(found.count == one, B(found.upstream_above + zero), zero);
-            sum(c);
+        backward_sum<Pass, B> sum;
+        elements_above<Pass, B> above;
+        for (std::size_t i = 0; i < n; ++i) {
+            const B x = x_at(i), u = u_at(i);
+            sum.add(x, u, i % Pass::vectors_at_once == Pass::vectors_at_once - 1 || i + 1 == n);
+            if constexpr (Pass::sees_dominant) above.add(x, u);
         }
-        typename Pass::rows of_rows;
-        if (!Pass::rows::make(found, c, t, of_rows)) [[unlikely]] {
-            rare |= ((std::uint64_t{1} << (lanes.count - 1) << 1) - 1) << r;
+        two_halves<D> totals{sum.total.first, sum.total.second}, others = totals;
+        if constexpr (sizeof(T) == 8) totals.low = totals.high = sum.lanes();
+        B numbers[Pass::numbers], of_dominant;
+        const unsigned there = (1u << (lanes.count - 1) << 1) - 1;
+        bool is_rare = !Pass::make(totals, t, numbers);
+        bool is_dominated = false;
+        if constexpr (Pass::sees_dominant) {
+            const unsigned dominated = bits_of<B>(above.count != B(T(0))) & there;
+            is_dominated = dominated != 0;
+            if (is_dominated) {
+                if constexpr (sizeof(T) == 4) {
+                    const auto own = to_halves(above.u);
+                    others = {D(totals.low - own.low), D(totals.high - own.high)};
+                }
+                else
+                    others.low = others.high = (others.low - above.u) + others.high;
+                const unsigned lost =
+                    gradients_of_dominant<Pass>(above.x, above.u, totals, others, temperature, of_dominant) |
+                    bits_of<B>(above.count > B(T(1)));
+                is_rare = (lost & dominated) != 0 || is_rare;
+            }
+        }
+        if (is_rare) [[unlikely]] {
+            rare |= std::uint64_t{there} << r;
             continue;
         }
-        const auto load = [&](B Pass::rows::*which) XSOFTMAX_INLINE_LAMBDA {
-            return of_rows.*which;
-        };
-        Pass::with_result(t, load, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
-            for (std::size_t i = 0; i < n; ++i) lanes.store(at.gradient(i) + r, result(x_at(i), u_at(i)));
+        Pass::with_result(t, [&](const auto& result) XSOFTMAX_INLINE_LAMBDA {
+            for (std::size_t i = 0; i < n; ++i) {
+                const B x = x_at(i);
+                B gradient = result(numbers, x, u_at(i));
+                if constexpr (Pass::sees_dominant)
+                    if (is_dominated) gradient = where(x > B(Pass::bound), of_dominant, gradient);
+                lanes.store(at.gradient(i) + r, gradient);
+            }
         });
     }
     return rare;

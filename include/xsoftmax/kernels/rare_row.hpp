@@ -259,22 +259,11 @@ XSOFTMAX_COLD void rare_softmax_backward(const T* p, std::ptrdiff_t p_step, cons
     const auto u_at = [&](std::size_t i) {
         return static_cast<double>(u[static_cast<std::ptrdiff_t>(i) * u_step]);
     };
-    double c = 0;
-    std::size_t dominant = 0;
-    for (std::size_t i = 0; i < n; ++i)
-        if (p_at(i) > 0.5) {
-            ++dominant;
-            c = u_at(i);
-        }
-    if (dominant != 1) c = 0;
-    const auto difference = [&](std::size_t i) {
-        return scaled(u_at(i)) - scaled(c);
-    };
     scaled mean;
-    for (std::size_t i = 0; i < n; ++i) mean = mean + scaled(p_at(i)) * difference(i);
+    for (std::size_t i = 0; i < n; ++i) mean = mean + scaled(p_at(i)) * scaled(u_at(i));
     for (std::size_t i = 0; i < n; ++i)
         to[static_cast<std::ptrdiff_t>(i) * to_step] =
-            (scaled(p_at(i)) * (difference(i) - mean) / scaled(temperature)).template to<T>();
+            (scaled(p_at(i)) * (scaled(u_at(i)) - mean) / scaled(temperature)).template to<T>();
 }
 
 template <class T>

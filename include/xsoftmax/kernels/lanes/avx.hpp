@@ -97,6 +97,9 @@ XSOFTMAX_INLINE __m256d reduce_across(const __m256d* row, Combine combine)
     return combine(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd));
 }
 
+XSOFTMAX_INLINE unsigned bits_of(__m256 mask) { return static_cast<unsigned>(_mm256_movemask_ps(mask)); }
+XSOFTMAX_INLINE unsigned bits_of(__m256d mask) { return static_cast<unsigned>(_mm256_movemask_pd(mask)); }
+
 XSOFTMAX_INLINE void to_doubles(__m256 x, __m256d& low, __m256d& high)
 {
     low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));

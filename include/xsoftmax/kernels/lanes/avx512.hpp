@@ -100,6 +100,9 @@ XSOFTMAX_INLINE __m512d reduce_across(const __m512d* row, Combine combine)
     return combine(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd));
 }
 
+XSOFTMAX_INLINE unsigned bits_of(__mmask16 mask) { return mask; }
+XSOFTMAX_INLINE unsigned bits_of(__mmask8 mask) { return mask; }
+
 XSOFTMAX_INLINE void to_doubles(__m512 x, __m512d& low, __m512d& high)
 {
     low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));

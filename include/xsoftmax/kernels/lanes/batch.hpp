@@ -215,6 +215,21 @@ XSOFTMAX_INLINE bool all_true(mask_of<B> condition)
         return xsimd::all(condition);
 }
 
+/// The lanes in which a condition holds, as bits.
+template <class B>
+XSOFTMAX_INLINE unsigned bits_of(mask_of<B> condition)
+{
+    if constexpr (requires { native::bits_of(condition.data); })
+        return native::bits_of(condition.data);
+    else {
+        alignas(B) value_of<B> lanes[B::size];
+        where(condition, B(value_of<B>(1)), B(value_of<B>(0))).store_aligned(lanes);
+        unsigned bits = 0;
+        for (std::size_t k = 0; k < B::size; ++k) bits |= unsigned{lanes[k] != 0} << k;
+        return bits;
+    }
+}
+
 // ---- Bits ------------------------------------------------------------------------------------------------------------
 
 /// By its bits, since -ffast-math takes all numbers for finite; and from where it is, since even passing it on would be
@@ -522,6 +537,26 @@ XSOFTMAX_INLINE xsimd::batch<float, Arch> to_floats(xsimd::batch<double, Arch> l
         for (std::size_t k = 0; k < 2 * D::size; ++k) narrow[k] = static_cast<float>(wide[k]);
         return F::load_aligned(narrow);
     }
+}
+
+/// The lanes of B as doubles: of double, both are the same.
+template <class B>
+XSOFTMAX_INLINE two_halves<doubles_of<B>> to_halves(B x)
+{
+    if constexpr (sizeof(value_of<B>) == 4)
+        return to_doubles(x);
+    else
+        return {x, x};
+}
+
+/// What is kept wide of the lanes of B, in its own type: of double, `low`.
+template <class B>
+XSOFTMAX_INLINE B narrowed(two_halves<doubles_of<B>> wide)
+{
+    if constexpr (sizeof(value_of<B>) == 4)
+        return to_floats<arch_of<B>>(wide.low, wide.high);
+    else
+        return wide.low;
 }
 
 }  // namespace XSOFTMAX_TARGET

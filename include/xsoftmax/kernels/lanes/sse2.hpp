@@ -89,6 +89,10 @@ XSOFTMAX_INLINE __m128d reduce_across(const __m128d* row, Combine combine)
     return combine(_mm_unpacklo_pd(row[0], row[1]), _mm_unpackhi_pd(row[0], row[1]));
 }
 
+/// The signs of the lanes, as bits.
+XSOFTMAX_INLINE unsigned bits_of(__m128 mask) { return static_cast<unsigned>(_mm_movemask_ps(mask)); }
+XSOFTMAX_INLINE unsigned bits_of(__m128d mask) { return static_cast<unsigned>(_mm_movemask_pd(mask)); }
+
 XSOFTMAX_INLINE void to_doubles(__m128 x, __m128d& low, __m128d& high)
 {
     low = _mm_cvtps_pd(x);
