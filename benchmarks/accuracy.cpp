@@ -49,7 +49,7 @@ int run(int argc, char** argv)
         return 2;
     }
     std::vector<contender> contenders{xsoftmax_itself()};
-    for (auto* more : {&xsoftmax_kernels, &peers})
+    for (auto* more : {&xsoftmax_kernels, &yardsticks, &peers})
         for (contender& c : more()) contenders.push_back(std::move(c));
 
     print_machine();

@@ -1,5 +1,5 @@
-/// Which kernel? Every function, element type, instruction set and shape of this library, beside the scalar reference, a
-/// plain loop over xsimd::exp, and the limits. Usage: suite/suite.hpp.
+/// Which kernel? Every function, element type, instruction set and shape of this library, beside the scalar reference, plain
+/// loops over xsimd::exp and over a cheap exponential, and the limits. Usage: suite/suite.hpp.
 
 #include "contenders/xsoftmax.hpp"
 #include "suite/suite.hpp"
@@ -66,7 +66,7 @@ std::vector<block> quick_blocks()
 suite kernels()
 {
     suite all{"kernels", {xsoftmax_itself(), xsoftmax_row_by_row()}, full_blocks(), quick_blocks()};
-    for (auto* more : {&xsoftmax_kernels, &peers, &limits})
+    for (auto* more : {&xsoftmax_kernels, &yardsticks, &peers, &limits})
         for (contender& c : more()) all.contenders.push_back(std::move(c));
     return all;
 }

@@ -22,7 +22,7 @@ const std::vector<shape> fewer_batches = {{4096, 10}, {256, 1000}, {64, 4096}, {
 suite libraries()
 {
     suite all{"libraries", {xsoftmax_itself()}, {}, {}};
-    for (auto* more : {&peers, &limits})
+    for (auto* more : {&yardstick, &peers, &limits})
         for (contender& c : more()) all.contenders.push_back(std::move(c));
     all.full = {
         {operation::softmax, false, rows_of(all_lengths)},       {operation::softmax, false, batches, ", batches"},

@@ -12,9 +12,9 @@ namespace benchmarks {
 /// Runs the operation of a problem<T>, given as its state.
 using kernel_function = void (*)(const void* problem);
 
-/// This library's functions for elements of one type: null where there is none.
+/// Functions of this library, or of the yardstick, for elements of one type: null where there is none.
 struct kernel_table {
-    const char* instruction_set;  ///< as xsoftmax::architecture() names it
+    const char* instruction_set;  ///< as xsoftmax::architecture() names it; this library's alone
     kernel_function row[operation_count];
     kernel_function rows[operation_count];
     kernel_function inner_axis[operation_count];

@@ -6,15 +6,21 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace benchmarks {
 
+// kernel_list.inc has XSOFTMAX_KERNELS(name) for the kernels of each instruction set, and XSOFTMAX_YARDSTICK(name).
 #define XSOFTMAX_KERNELS(NAME)                    \
     const kernel_table& kernels_##NAME##_float(); \
     const kernel_table& kernels_##NAME##_double();
+#define XSOFTMAX_YARDSTICK(NAME)                    \
+    const kernel_table& yardstick_##NAME##_float(); \
+    const kernel_table& yardstick_##NAME##_double();
 #include "kernel_list.inc"
 #undef XSOFTMAX_KERNELS
+#undef XSOFTMAX_YARDSTICK
 
 namespace {
 
@@ -28,8 +34,21 @@ std::vector<entry> all_entries()
 {
     return {
 #define XSOFTMAX_KERNELS(NAME) {#NAME, kernels_##NAME##_float(), kernels_##NAME##_double()},
+#define XSOFTMAX_YARDSTICK(NAME)
 #include "kernel_list.inc"
 #undef XSOFTMAX_KERNELS
+#undef XSOFTMAX_YARDSTICK
+    };
+}
+
+std::vector<entry> all_yardsticks()
+{
+    return {
+#define XSOFTMAX_KERNELS(NAME)
+#define XSOFTMAX_YARDSTICK(NAME) {#NAME, yardstick_##NAME##_float(), yardstick_##NAME##_double()},
+#include "kernel_list.inc"
+#undef XSOFTMAX_KERNELS
+#undef XSOFTMAX_YARDSTICK
     };
 }
 
@@ -50,10 +69,8 @@ call prepare(const kernel_table& table, const problem<T>& p)
     return f == nullptr ? call{} : call{f, std::make_shared<const problem<T>>(p)};
 }
 
-contender make(const std::string& label, const kernel_table& of_float, const kernel_table& of_double)
+contender with_functions(contender c, const kernel_table& of_float, const kernel_table& of_double)
 {
-    contender c{label, kind::xsoftmax, XSOFTMAX_BENCHMARK_VERSION, "spans and views, output given"};
-    c.architecture = of_float.instruction_set;
     c.prepare_float = [&of_float](const problem<float>& p) {
         return prepare(of_float, p);
     };
@@ -61,6 +78,13 @@ contender make(const std::string& label, const kernel_table& of_float, const ker
         return prepare(of_double, p);
     };
     return c;
+}
+
+contender make(const std::string& label, const kernel_table& of_float, const kernel_table& of_double)
+{
+    return with_functions(
+        {label, kind::xsoftmax, XSOFTMAX_BENCHMARK_VERSION, "spans and views, output given", of_float.instruction_set},
+        of_float, of_double);
 }
 
 template <class T>
@@ -117,5 +141,22 @@ std::vector<contender> xsoftmax_kernels()
     }
     return all;
 }
+
+std::vector<contender> yardsticks()
+{
+    std::vector<contender> all;
+    const std::string default_architecture = xsoftmax_itself().architecture;
+    for (const entry& e : all_yardsticks()) {
+        const bool is_default = all.empty();
+        if (!is_default && (!runs_here(e.name) || e.name == default_architecture)) continue;
+        all.push_back(with_functions({"plain loop, degree 5" + (is_default ? "" : ' ' + e.name), kind::peer, "",
+                                      "three plain loops over a cheap exponential, of degree 11 for doubles",
+                                      is_default ? default_architecture : e.name},
+                                     e.of_float, e.of_double));
+    }
+    return all;
+}
+
+std::vector<contender> yardstick() { return {yardsticks().front()}; }
 
 }  // namespace benchmarks

@@ -40,7 +40,7 @@ struct contender {
     std::string version;
     std::string description;  ///< what is called, in a few words
 
-    std::string architecture = "";  ///< the instruction set, of this library's kernels alone
+    std::string architecture = "";  ///< the instruction set, of what is compiled for each
 
     /// Allocates and plans what a user would once; gives an empty call for what it does not have.
     std::function<call(const problem<float>&)> prepare_float = {};
