@@ -8,6 +8,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <ctime>
@@ -157,6 +158,7 @@ int run_table(const suite& all, const command_line& options)
     progress shown(steps);
     std::vector<std::string> lines;
     std::size_t calls = 0, disturbed = 0;
+    const auto begin = std::chrono::steady_clock::now();
     print_machine();
     for (const block& b : blocks) {
         block_results results{&b, {}};
@@ -179,6 +181,8 @@ int run_table(const suite& all, const command_line& options)
         return 1;
     }
     print_footer();
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    std::printf("\nmeasured in %.0f s\n", taken.count());
     if (disturbed > 0)
         std::fprintf(stderr, "warning: %zu of %zu figures are disturbed (~), and not to be quoted\n", disturbed, calls);
     const std::vector<results_section> sections{{"speed", lines}};
