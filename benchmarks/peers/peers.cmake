@@ -84,7 +84,9 @@ endif()
 
 xsoftmax_plain_library(xsoftmax_xnnpack xnnpack.h XNNPACK)
 xsoftmax_plain_library(xsoftmax_pthreadpool pthreadpool.h)  # which its header includes
-if(TARGET xsoftmax_xnnpack AND TARGET xsoftmax_pthreadpool)
+if(XSOFTMAX_BENCHMARK_AVX2)
+    message(STATUS "xsoftmax: does not compare with XNNPACK and ONNX Runtime, which cannot be held to AVX2")
+elseif(TARGET xsoftmax_xnnpack AND TARGET xsoftmax_pthreadpool)
     # It has no versions; the library's file is named by its day.
     get_filename_component(file "${xsoftmax_xnnpack_XNNPACK_LIBRARY}" REALPATH)
     string(REGEX MATCH "20[0-9]+$" day "${file}")
@@ -102,7 +104,9 @@ else()
 endif()
 
 find_package(onnxruntime CONFIG QUIET)
-if(TARGET onnxruntime::onnxruntime)
+if(XSOFTMAX_BENCHMARK_AVX2)
+    # Said above.
+elseif(TARGET onnxruntime::onnxruntime)
     xsoftmax_peer(onnxruntime "ONNX Runtime" "${onnxruntime_VERSION}" onnxruntime::onnxruntime)
 else()
     xsoftmax_no_peer("ONNX Runtime" libonnxruntime-dev)
