@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 import style
-from results import is_sweep
+from results import YARDSTICK, is_sweep
 
 plt.rcParams.update({
     "figure.figsize": (11, 6.2),
@@ -104,7 +104,7 @@ def _libraries(document, operation, element):
     """Peers and this library's default, limits apart."""
     return [label for label in document.labels(operation, element)
             if document.kind(label) != "limit" and label != "xsoftmax by row"
-            and (document.kind(label) == "peer" or label == "xsoftmax")]
+            and (document.is_peer(label) or label == "xsoftmax")]
 
 
 def time_by_library(document, operation="softmax", element="float"):
@@ -132,8 +132,8 @@ def error_by_length(document, operation="softmax", element="float"):
         return None
     distribution = "normal, spread 3"
     series, lost = {}, []
-    for label, contender in document.contenders.items():
-        if contender["kind"] == "limit" or (contender["kind"] == "xsoftmax" and label != "xsoftmax"):
+    for label in document.contenders:
+        if label != "xsoftmax" and not document.is_peer(label):
             continue
         errors = document.errors(operation, element, label, distribution)
         # Half a ULP is what rounding costs anybody; less than that is not told apart.
@@ -209,7 +209,7 @@ def bandwidth(document, shapes=((1, 1 << 24), (32768, 1000))):
         bars = []
         for label in document.labels("softmax"):
             ns = document.ns("softmax", "float", label, (rows, columns))
-            if ns is not None and (document.kind(label) != "xsoftmax" or label == "xsoftmax"):
+            if ns is not None and (label == "xsoftmax" or document.kind(label) == "limit" or document.is_peer(label)):
                 bars.append((label, 8 * rows * columns / ns))
         heading = f"{rows} rows of {columns}" if rows > 1 else f"one row of {_length(columns)}"
         groups[heading] = sorted(bars, key=lambda bar: -bar[1])
@@ -219,16 +219,16 @@ def bandwidth(document, shapes=((1, 1 << 24), (32768, 1000))):
 
 
 def by_architecture(document, operation="softmax", element="float"):
-    """This library's kernels, each under its instruction set's name, beside the plain loop and the limits."""
+    """This library's kernels, each under its instruction set's name, beside plain loops and the limits."""
     if document is None or not document.has(operation, element):
         return None
     series = {}
     for label in document.labels(operation, element):
         contender = document.contenders[label]
-        if label == "xsoftmax":
-            series[f"xsoftmax {contender['architecture']}"] = document.rows(operation, element, label)
+        if label in ("xsoftmax", YARDSTICK):
+            series[f"{label} {contender['architecture']}"] = document.rows(operation, element, label)
         elif (contender["kind"] == "xsoftmax" and not is_sweep(contender) and label != "xsoftmax by row") \
-                or label in ("xsimd loop", "reference", "bare exp", "memcpy"):
+                or label.startswith(YARDSTICK) or label in ("xsimd loop", "reference", "bare exp", "memcpy"):
             series[label] = document.rows(operation, element, label)
     return _lines(f"{operation} of {element}s by instruction set", f"one row, lower is better · {_processor(document)}",
                   series, "ns per element")

@@ -1,6 +1,21 @@
 """What the programs of benchmarks wrote: results by operation, type, shape and contender."""
 
 import json
+import os
+import re
+
+YARDSTICK = "plain loop, degree 5"
+
+
+def core(cpu):
+    """What a processor is called in names of folders: "amd-epyc-zen5". AMD's machines in clouds tell their family only."""
+    name, family, model = re.fullmatch(r"(.*?)(?: \(family (\d+), model (\d+)\))?", cpu).groups()
+    name = re.sub(r"\((R|TM)\)|\bCPU\b|\bProcessor\b|@.*|\d+-Core.*", " ", name)
+    if name.startswith("AMD") and family in ("23", "25", "26"):
+        model = int(model)
+        zen = {"23": 2 if model >= 48 else 1, "25": 4 if 16 <= model < 32 or model >= 96 else 3, "26": 5}[family]
+        name = f"{' '.join(name.split()[:2])} zen{zen}"
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 def shape_name(entry):
@@ -51,6 +66,16 @@ class Document:
 
     def kind(self, label):
         return self.contenders[label]["kind"]
+
+    @property
+    def architecture(self):
+        """The instruction set of what was measured as plain xsoftmax."""
+        return self.contenders["xsoftmax"]["architecture"]
+
+    def is_peer(self, label):
+        """Of the same instruction set, or of one that it chooses itself: the yardstick is there for every one."""
+        contender = self.contenders[label]
+        return contender["kind"] == "peer" and contender["architecture"] in ("", self.architecture)
 
     def _shapes(self, operation, element, label):
         return self._by_block.get((operation, element), {}).get(label, {})
@@ -113,7 +138,7 @@ class Document:
 
 
 class Report:
-    """The files of one report; a question that was not asked is None."""
+    """The files of one processor; a question that was not asked is None."""
 
     def __init__(self, paths):
         self.documents = [Document(path) for path in paths]
@@ -131,6 +156,36 @@ class Report:
         return self.documents[0].machine
 
     @property
+    def architecture(self):
+        return self.documents[0].architecture
+
+    @property
+    def processor(self):
+        """The name of its folder."""
+        return f"{core(self.machine['CPU'])}-{self.architecture}"
+
+    @property
     def commits(self):
         """What was measured, where it is known."""
         return sorted({document.commit for document in self.documents if document.commit})
+
+
+def read_reports(paths):
+    """A report of each folder, and one of the single files. The order of columns: the widest instruction set last."""
+    files = [path for path in paths if not os.path.isdir(path)]
+    reports = [Report(files)] if files else []
+    for folder in paths:
+        if os.path.isdir(folder):
+            found = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json"))
+            if not found:
+                raise SystemExit(f"{folder}: no files of these benchmarks")
+            reports.append(Report(found))
+    return sorted(reports, key=lambda report: (report.processor.split("-")[:-1], report.architecture != "sse2",
+                                               report.architecture == "avx512"))
+
+
+def column_names(reports):
+    """Instruction sets; with the processor where there are several."""
+    several = len({report.machine["CPU"] for report in reports}) > 1
+    return [f"{report.processor.split('-')[-2]} {report.architecture}" if several else report.architecture
+            for report in reports]

@@ -1,5 +1,7 @@
 """One look for all plots: a library has the same colour, mark and line everywhere."""
 
+from results import YARDSTICK
+
 # Colours of Okabe & Ito, and of Paul Tol for what they do not reach: told apart by the colour-blind. The marks differ too.
 _LOOKS = {
     "xsoftmax": ("#D55E00", "o"),
@@ -11,6 +13,7 @@ _LOOKS = {
     "Eigen": ("#56B4E9", "P"),
     "Highway": ("#882255", "X"),
     "SLEEF": ("#999933", "h"),
+    "plain loop, degree 5": ("#117733", "H"),
     "xsimd loop": ("#332288", "<"),
     "reference": ("#555555", "p"),
     "reference -Ofast": ("#999999", ">"),
@@ -81,11 +84,13 @@ def line(label):
         return {"color": _LIMITS[label][0], "linestyle": _LIMITS[label][1], "linewidth": 1.3, "zorder": 1,
                 "marker": ".", "markersize": 4}
     ours = label == "xsoftmax"
+    is_yardstick = label.startswith(YARDSTICK)  # which has the colours of instruction sets, as the kernels do
     return {
         "color": colour(label),
         "marker": _look(label)[1],
         "markersize": 7 if ours else 5.5,
         "linewidth": 3 if ours else 1.5,
+        "linestyle": "--" if is_yardstick else "-",
         "zorder": 5 if ours else 3,
     }
 

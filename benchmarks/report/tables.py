@@ -3,7 +3,7 @@
 import html
 
 import style
-from results import is_sweep, shape_name
+from results import YARDSTICK, is_sweep, shape_name
 
 LENGTHS = [8, 64, 128, 1000, 4096, 32000, 1 << 20, 1 << 24]
 FUNCTIONS = {
@@ -88,7 +88,7 @@ def length(n):
 
 def _library_labels(document, operation, element, with_limits):
     labels = [label for label in document.labels(operation, element)
-              if label == "xsoftmax" or document.kind(label) == "peer"
+              if label == "xsoftmax" or document.is_peer(label)
               or (with_limits and document.kind(label) == "limit")]
     return style.sort(labels)
 
@@ -122,22 +122,85 @@ def functions_by_library(document):
     return Table(["ns per element"] + [style.name(label) for label in labels], rows)
 
 
+def fastest_other(document, operation, element, shape):
+    """The fastest peer but the yardstick; None where there is none."""
+    times = {label: document.ns(operation, element, label, shape) for label in document.labels(operation, element)
+             if document.is_peer(label) and label != YARDSTICK}
+    return min((label for label in times if times[label] is not None), key=times.get, default=None)
+
+
 def margins(document):
-    """The fastest peer at each shape, and how many times as long it takes: the claim in one table."""
+    """How many times as long as this library the fastest peer takes at each shape, and the yardstick: the claim in one
+    table."""
+    has_yardstick = YARDSTICK in document.labels("softmax")
     rows = []
     for shape in [(1, n) for n in LENGTHS] + document.batches("softmax"):
-        times = {label: document.ns_per_element("softmax", "float", label, shape)
-                 for label in document.labels("softmax") if label == "xsoftmax" or document.kind(label) == "peer"}
-        times = {label: ns for label, ns in times.items() if ns is not None}
-        ours = times.pop("xsoftmax", None)
-        if ours is None or not times:
+        fastest = fastest_other(document, "softmax", "float", shape)
+        ours = document.ns("softmax", "float", "xsoftmax", shape)
+        if ours is None or fastest is None:
             continue
-        fastest = min(times, key=times.get)
-        cells = [_cell(document, "softmax", "float", label, shape) for label in ("xsoftmax", fastest)]
-        mark = "~" if any(cell.endswith("~") for cell in cells) else ""
+
+        def times_as_fast(label):
+            theirs = document.ns("softmax", "float", label, shape)
+            if theirs is None:
+                return "–"
+            disturbed = any(document.is_disturbed("softmax", "float", who, shape) for who in ("xsoftmax", label))
+            return f"{theirs / ours:.2f}{'~' if disturbed else ''}"
+
         name = f"a row of {length(shape[1])}" if shape[0] == 1 else f"{shape[0]}×{shape[1]}"
-        rows.append([name, *cells, f"{times[fastest] / ours:.2f}{mark}", style.name(fastest)])
-    return Table(["softmax of floats", "xsoftmax: ns per element", "fastest other", "times as fast", "which it is"], rows)
+        rows.append([name, _cell(document, "softmax", "float", "xsoftmax", shape),
+                     f"{times_as_fast(fastest)} ({style.name(fastest)})"] +
+                    ([times_as_fast(YARDSTICK)] if has_yardstick else []))
+    return Table(["softmax of floats", "ns per element", "times as fast as the fastest other"] +
+                 ([f"as {YARDSTICK}"] if has_yardstick else []), rows)
+
+
+def ratios(document):
+    """What the goals are read off: this library's time over that of others."""
+    shapes = dict.fromkeys((e["operation"], e["type"], e["rows"], e["columns"], e["inner"]) for e in document.speed
+                           if e["contender"] == "xsoftmax")
+    rows = []
+    for operation, element, *shape in shapes:
+        ours = document.ns(operation, element, "xsoftmax", tuple(shape))
+        fastest = fastest_other(document, operation, element, tuple(shape))
+
+        def ratio(label):
+            theirs = None if label is None else document.ns(operation, element, label, tuple(shape))
+            if theirs is None:
+                return "–"
+            disturbed = any(document.is_disturbed(operation, element, who, tuple(shape)) for who in ("xsoftmax", label))
+            return f"{ours / theirs:.2f}{'~' if disturbed else ''}"
+
+        rows.append([operation, element, shape_name(dict(zip(("rows", "columns", "inner"), shape))),
+                     time(ours / (shape[0] * shape[1] * shape[2])), ratio(fastest), ratio(YARDSTICK), ratio("XNNPACK"),
+                     style.name(fastest) if fastest else "–"])
+    return Table(["operation", "type", "shape", "ns per element", "by the fastest other", f"by {YARDSTICK}", "by XNNPACK",
+                  "fastest other"], rows)
+
+
+def beside(named):
+    """One table of several processors', (name, table) each: narrow ones column by column, others number by number, and once
+    what is the same everywhere."""
+    if len(named) == 1:
+        return named[0][1]
+    firsts = list(dict.fromkeys(row[0] for _, table in named for row in table.rows))
+    rows = [{row[0]: row for row in table.rows} for _, table in named]
+    strong = named[0][1].strong
+    if max(len(table.header) for _, table in named) <= 4:
+        header = named[0][1].header[:1] + [f"{name}: {cell}" for name, table in named for cell in table.header[1:]]
+        return Table(header, [[first] + [cell for by_first, (_, table) in zip(rows, named)
+                                         for cell in by_first.get(first, ["–"] * len(table.header))[1:]]
+                              for first in firsts], strong)
+    columns = list(dict.fromkeys(cell for _, table in named for cell in table.header[1:]))
+
+    def cell(first, column):
+        values = [by_first[first][table.header.index(column, 1)] if first in by_first and column in table.header[1:]
+                  else "–" for by_first, (_, table) in zip(rows, named)]
+        return values[0] if len(set(values)) == 1 else " · ".join(values)
+
+    names = " · ".join(name for name, _ in named)
+    header = [f"{named[0][1].header[0]} ({names})".strip()] + columns
+    return Table(header, [[first] + [cell(first, column) for column in columns] for first in firsts], strong)
 
 
 def _lengths(document, operation, element):
@@ -151,9 +214,9 @@ def kernels(document, element="float"):
     for label in document.labels("softmax", element):
         contender = document.contenders[label]
         ours = contender["kind"] == "xsoftmax" and not is_sweep(contender) and label != "xsoftmax by row"
-        if ours or label in ("xsimd loop", "reference", "bare exp"):
+        if ours or label.startswith(YARDSTICK) or label in ("xsimd loop", "reference", "bare exp"):
             name = style.name(label)
-            if label == "xsoftmax":
+            if label in ("xsoftmax", YARDSTICK):
                 name += " " + contender["architecture"]
             rows.append([name] + [_cell(document, "softmax", element, label, (1, n)) for n in lengths])
     return Table([f"ns per element, {element}, row of"] + [length(n) for n in lengths], rows)
@@ -215,8 +278,7 @@ def row_groups(document):
 
 
 def _judged(document):
-    return style.sort(label for label, contender in document.contenders.items()
-                      if label == "xsoftmax" or contender["kind"] == "peer")
+    return style.sort(label for label in document.contenders if label == "xsoftmax" or document.is_peer(label))
 
 
 _OF_ERRORS = {"max_ulp": "largest error in ULP", "mean_ulp": "mean error in ULP"}
@@ -275,7 +337,7 @@ def edges(document):
 def libraries(document):
     rows = [[style.name(label), contender["version"], contender["description"]]
             for label, contender in document.contenders.items()
-            if contender["kind"] == "peer"]
+            if document.is_peer(label)]
     return Table(["library", "version", "what is called"], rows)
 
 
