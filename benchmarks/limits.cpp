@@ -293,8 +293,7 @@ void run(const limits& table, const char* type)
     }
 }
 
-/// What bounds a backward pass of softmax: Σ p·g in four sums, where the plain loop among the peers waits for one, then
-/// p·(g − Σ). n is a multiple of four vectors.
+/// What bounds a backward pass of softmax: Σ p·g in four sums, then p·(g − Σ). n is a multiple of four vectors.
 template <class T>
 [[gnu::noinline]] void streaming_backward(const T* p, const T* g, T* out, std::size_t n)
 {

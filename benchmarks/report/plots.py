@@ -320,7 +320,7 @@ def _label_points(axes, points):
         x = marks[i][0]
         if x + 12 + widths[i] < frame.x1 * scale and has_room(i, x + 9, x + 12 + widths[i]):
             text.xyann = 12, 0
-        elif has_room(i, x - 12 - widths[i], x - 9):
+        elif x - 12 - widths[i] > frame.x0 * scale and has_room(i, x - 12 - widths[i], x - 9):
             text.set_ha("right")
             text.xyann = -12, 0
         else:

@@ -183,7 +183,12 @@ def beside(named):
     what is the same everywhere."""
     if len(named) == 1:
         return named[0][1]
-    firsts = list(dict.fromkeys(row[0] for _, table in named for row in table.rows))
+    def in_order(of_table):
+        """The names in all tables, in the order of the one that has the most of them."""
+        lists = sorted((of_table(table) for _, table in named), key=len, reverse=True)
+        return list(dict.fromkeys(name for names in lists for name in names))
+
+    firsts = in_order(lambda table: [row[0] for row in table.rows])
     rows = [{row[0]: row for row in table.rows} for _, table in named]
     strong = named[0][1].strong
     if max(len(table.header) for _, table in named) <= 4:
@@ -191,7 +196,7 @@ def beside(named):
         return Table(header, [[first] + [cell for by_first, (_, table) in zip(rows, named)
                                          for cell in by_first.get(first, ["–"] * len(table.header))[1:]]
                               for first in firsts], strong)
-    columns = list(dict.fromkeys(cell for _, table in named for cell in table.header[1:]))
+    columns = in_order(lambda table: table.header[1:])
 
     def cell(first, column):
         values = [by_first[first][table.header.index(column, 1)] if first in by_first and column in table.header[1:]
