@@ -67,7 +67,7 @@ public:
         T* const over = keeps ? output.first : nullptr;
         is_padded_ = length * sizeof(T) <= tile_row_bytes;
         if constexpr (IsRow) {
-            exponentials_ = {is_padded_ ? tile_ : over, 0};
+            exponentials_ = {is_padded_ && keeps ? tile_ : over, 0};
             sums.rare = 0;
             return call<std::conditional_t<Splits, split_row_entry<T>, sum_row_entry<T>>>(
                 logits.first, length, exponentials_.first, is_padded_, temperature, is_out_of_cache, sums,
@@ -140,7 +140,7 @@ private:
     void sum_contiguous(T* over, bool keeps)
     {
         using namespace kernels;
-        if (is_padded_)
+        if (is_padded_ && keeps)
             exponentials_ = {tile_, static_cast<std::ptrdiff_t>((length * sizeof(T) + line_bytes - 1) / line_bytes *
                                                                 line_bytes / sizeof(T))};
         else if (buffer != nullptr && keeps)

@@ -331,7 +331,7 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_rows(const backward_rows<T>& at,
                                           : backward_group<Pass, B, B::size, 2>;
     const auto row = backward_group<Pass, B, 1, 2>;
     // Between sum and writing, rows stay in the first cache.
-    const bool by_groups = n <= regime<B>::group_elements / 2;
+    const bool by_groups = n <= regime<B>::cached_group_elements;
     std::uint64_t rare = 0;
     std::size_t r = 0;
     const auto one_by_one = [&](std::size_t end) {

@@ -98,25 +98,54 @@ struct row_sweep {
     reference<B> to;
     wide<T> sum = {};
     T top = 0;
-    bool in_pairs = true;       ///< are the vectors of whole blocks added by twos?
+    bool in_pairs;              ///< are the vectors of whole blocks added by twos?
     const T* stored = nullptr;  ///< where the exponentials are, unless they are nowhere
 
-    XSOFTMAX_INLINE row_sweep(const T* row, std::size_t length, const scale_for<B>& of, const reference<B>& relative_to)
-        : x(row), n(length), scale(of), to(relative_to)
+    XSOFTMAX_INLINE row_sweep(const T* row, std::size_t length, const scale_for<B>& of, const reference<B>& relative_to,
+                              bool adds_in_pairs)
+        : x(row), n(length), scale(of), to(relative_to), in_pairs(adds_in_pairs)
     {
     }
 
     /// False as soon as an element is above the `highest` that a guess allows: its exponential might overflow. Exponentials go
-    /// to `e` unless it is null, with a whole vector at the row's end where it `pads`; such rows are added vector by vector, as
-    /// in a group.
+    /// to `e` unless it is null, with a whole vector at the row's end where it `pads`.
     XSOFTMAX_INLINE bool run(T highest, T* e, bool pads, bool prefetches)
     {
         running_sum<B> total;
-        in_pairs = !pads;
         const B most(highest);
         B seen(-infinity<T>);
         std::size_t i = 0;
-        for (; in_pairs && n - i >= block_of<B>; i += block_of<B>) {
+        if (!(in_pairs ? run_blocks<true>(most, e, prefetches, total, seen, i)
+                       : run_blocks<false>(most, e, false, total, seen, i))) [[unlikely]]
+            return false;
+        for (; n - i >= B::size; i += B::size) {
+            const B v = load_whole<B>(x + i);
+            if (any_true<B>(v > most)) [[unlikely]]
+                return false;
+            const B y = exponential(v, to, scale);
+            seen = maximum(seen, v);
+            total.add(y);
+            if (e != nullptr) store_whole(e + i, y);
+        }
+        if (i != n) {
+            const B v = load_part(x + i, n - i, B(-infinity<T>));
+            if (any_true<B>(v > most)) [[unlikely]]
+                return false;
+            const B y = exponential(v, to, scale);
+            seen = maximum(seen, v);
+            total.add(y);
+            if (e != nullptr) pads ? store_whole(e + i, y) : store_part(e + i, n - i, y);
+        }
+        top = largest_lane(seen);
+        sum = total.total();
+        return true;
+    }
+
+    /// The blocks of the row, up to i.
+    template <bool InPairs>
+    XSOFTMAX_INLINE bool run_blocks(B most, T* e, bool prefetches, running_sum<B>& total, B& seen, std::size_t& i) const
+    {
+        for (; n - i >= block_of<B>; i += block_of<B>) {
             if (prefetches) {
                 constexpr std::size_t line = 64 / sizeof(T), ahead = prefetch_bytes / sizeof(T);
                 XSOFTMAX_UNROLL
@@ -139,34 +168,12 @@ struct row_sweep {
                 XSOFTMAX_UNROLL
                 for (std::size_t k = 0; k < block_size; ++k) store_whole(e + i + k * B::size, y[k]);
             }
-            // By twos in the row's own type: in the wider one each would cost a tenth of the sweep. By fours one element with
-            // nearly all of the mass would lose another ULP, and the bound not hold.
+            // By twos in the row's own type: in the wider one each costs a tenth of the sweep. By fours one element with nearly
+            // all of the mass would lose another ULP, and the bound not hold.
             XSOFTMAX_UNROLL
-            for (std::size_t k = 0; k < block_size; k += 2) total.add(rounded(B(y[k] + y[k + 1])));
+            for (std::size_t k = 0; k < block_size; k += InPairs ? 2 : 1)
+                total.add(InPairs ? rounded(B(y[k] + y[k + 1])) : y[k]);
         }
-        for (; n - i >= B::size; i += B::size) {
-            const B v = load_whole<B>(x + i);
-            if (any_true<B>(v > most)) [[unlikely]]
-                return false;
-            const B y = exponential(v, to, scale);
-            seen = maximum(seen, v);
-            total.add(y);
-            if (e != nullptr) store_whole(e + i, y);
-        }
-        if (i != n) {
-            const B v = load_part(x + i, n - i, B(-infinity<T>));
-            if (any_true<B>(v > most)) [[unlikely]]
-                return false;
-            const B y = exponential(v, to, scale);
-            seen = maximum(seen, v);
-            total.add(y);
-            if (pads)
-                store_whole(e + i, y);
-            else if (e != nullptr)
-                store_part(e + i, n - i, y);
-        }
-        top = largest_lane(seen);
-        sum = total.total();
         return true;
     }
 
@@ -179,10 +186,7 @@ struct row_sweep {
             const std::size_t count = n - i < B::size ? n - i : B::size;
             const B y = exponential<true>(load_part(x + i, count, B(-infinity<T>)), to, scale);
             total.add(y);
-            if (pads)
-                store_whole(e + i, y);
-            else if (e != nullptr)
-                store_part(e + i, count, y);
+            if (e != nullptr) pads ? store_whole(e + i, y) : store_part(e + i, count, y);
         }
         sum = total.total();
     }
@@ -249,7 +253,6 @@ XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to,
     using D = doubles_of<B>;
     const T own_stored = first_lane(exponential<true>(B(row.top), row.to, row.scale));
     const auto stored = static_cast<double>(own_stored);
-    const auto owns = unrounded_exponentials(B(row.top), row.to, row.scale);
     wide<T> others = row.sum - wide_from<T>(stored);
     // Where the maximum has nearly all of the mass, others are what additions lost, and must be summed again.
     constexpr double of_addition = sizeof(T) == 4 ? 0x1p-27 : 0x1p-49;
@@ -257,15 +260,15 @@ XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to,
         row.in_pairs ? of_addition * (64 + static_cast<double>(row.n) / B::size) : least_share_of_others<T>;
     if (!(leading(others) >= stored * least_share)) [[unlikely]]
         others = row.n == 1 ? wide_from<T>(0.0) : row.sum_of_others(own_stored);
-    // Where it has more than a quarter, what adding by twos lost of it is too much for them.
-    else if (stored * 4 > leading(row.sum) && row.in_pairs)
+    // Where it has more than half, what adding by twos lost of it is too much for them.
+    else if (stored * 2 > leading(row.sum) && row.in_pairs)
         others = others + row.lost_beside_maximum(own_stored);
     if constexpr (sizeof(T) == 4) {
         to.others.part[0][at] = others;
-        to.logarithm.part[0][at] = first_lane(log_one_plus(D(D(others) / owns.low)));
+        to.logarithm.part[0][at] = first_lane(log_one_plus(D(others / stored)));
     }
     else {
-        const double_double own{first_lane(owns.high), first_lane(owns.low)}, log = log_one_plus(others / own);
+        const double_double log = log_one_plus(others / double_double{stored, 0});
         to.others.part[0][at] = others.high;
         to.others.part[1][at] = others.low;
         to.logarithm.part[0][at] = log.high;
@@ -283,7 +286,8 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
     using B = xsimd::batch<T, Arch>;
     scale_for<B> room;
     const auto& scale = scale_for<B>::make(temperature, room);
-    row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale));
+    row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale),
+                       n > (Splits ? regime<B>::group_elements : regime<B>::kept_group_elements));
     sweep.stored = e;
     const bool is_short = n <= regime<B>::short_elements;
     // At first relative to a guess, then to the maximum.
@@ -332,7 +336,7 @@ XSOFTMAX_NEVER_INLINE bool softmax_in_registers(const T* x, std::size_t n, T* to
     constexpr std::size_t whole = (Vectors - 1) * B::size;
     scale_for<B> room;
     const auto& scale = scale_for<B>::make(temperature, room);
-    row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale));
+    row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale), false);
     running_sum<B> total;
     B v[Vectors], e[Vectors], most = v[Vectors - 1] = load_part(x + whole, n - whole, B(-infinity<T>));
     XSOFTMAX_UNROLL

@@ -78,7 +78,6 @@ private:
                                    const Recount& recount) const
     {
         const B stored = exponential(top, to, scale);
-        const auto own = unrounded_exponentials(top, to, scale);
         if constexpr (sizeof(T) == 4) {
             const auto e = to_doubles(stored);
             two_halves<D> others{D(sum.low - e.low), D(sum.high - e.high)};
@@ -96,7 +95,7 @@ private:
                 high.store_aligned(where.part[0] + at + D::size);
             };
             put(others.low, others.high, results.others);
-            put(log_one_plus(D(others.low / own.low)), log_one_plus(D(others.high / own.high)), results.logarithm);
+            put(log_one_plus(D(others.low / e.low)), log_one_plus(D(others.high / e.high)), results.logarithm);
         }
         else {
             pair<B> others = pair<B>{sum.low, sum.high} - pair<B>{stored, B(0.0)};
@@ -107,12 +106,11 @@ private:
             }
             others.high.store_aligned(results.others.part[0] + at);
             others.low.store_aligned(results.others.part[1] + at);
-            alignas(B) double high[B::size], low[B::size];
-            own.high.store_aligned(high);
-            own.low.store_aligned(low);
+            alignas(B) double own[B::size];
+            stored.store_aligned(own);
             for (std::size_t k = 0; k < B::size; ++k) {
                 const double_double of_others{results.others.part[0][at + k], results.others.part[1][at + k]};
-                const double_double log = log_one_plus(of_others / double_double{high[k], low[k]});
+                const double_double log = log_one_plus(of_others / double_double{own[k], 0});
                 results.logarithm.part[0][at + k] = log.high;
                 results.logarithm.part[1][at + k] = log.low;
             }
@@ -141,8 +139,8 @@ XSOFTMAX_INLINE two_halves<D> sums_across(const D (&sums)[Count])
     return {across(sums), across(sums + D::size)};
 }
 
-/// B::size rows of n ≤ group_elements, which are a vector at most where they are `Tiny`. Exponentials go to `e`, as whole
-/// vectors, `stride` elements from a row to the next. False if the rows are to be summed one at a time.
+/// B::size rows of n ≤ group_elements, which are a vector at most where they are `Tiny`. Exponentials go to `e` unless that is
+/// null, as whole vectors, `stride` elements from a row to the next. False if the rows are to be summed one at a time.
 template <bool Tiny, bool Splits, class Arch, class T>
 XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, T* e, std::size_t stride,
                                      const scale_for<xsimd::batch<T, Arch>>& scale, row_sums<T>& to, std::size_t at)
@@ -188,16 +186,16 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
         const auto sum_of = [&](std::size_t r) XSOFTMAX_INLINE_LAMBDA {
             const reference<B> of_row{B(T(0)), B(offset[r]), B(floor[r])};
             const T* const x = rows(r);
-            T* const y = e + r * stride;
+            T* const y = e == nullptr ? nullptr : e + r * stride;
             running_sum<B> total;
             for (std::size_t k = 0; k < whole; ++k) {
                 const B e_v = exponential(load_whole<B>(x + k * B::size), of_row, scale);
                 total.add(e_v);
-                store_whole(y + k * B::size, e_v);
+                if (e != nullptr) store_whole(y + k * B::size, e_v);
             }
             const B last = exponential(load_part(x + whole * B::size, end, nothing), of_row, scale);
             Tiny ? total.begin(last) : total.add(last);
-            store_whole(y + whole * B::size, last);
+            if (e != nullptr) store_whole(y + whole * B::size, last);
             if constexpr (sizeof(T) == 4)
                 sums[r] = total.first + total.second;
             else {
@@ -222,7 +220,8 @@ XSOFTMAX_NEVER_INLINE bool sum_group(strided_rows<const T> rows, std::size_t n, 
                 for (std::size_t r = 0; r < B::size; ++r) {
                     const reference<B> of_row{B(T(0)), B(offset[r]), B(floor[r])};
                     const T own = first_lane(exponential(B(top[r]), of_row, scale));
-                    const double_double others = widened(row_sweep<B>(rows(r), n, scale, of_row).sum_of_others(own));
+                    const double_double others =
+                        widened(row_sweep<B>(rows(r), n, scale, of_row, false).sum_of_others(own));
                     counted[0][r] = others.high;
                     counted[1][r] = others.low;
                 }
@@ -248,12 +247,13 @@ XSOFTMAX_NEVER_INLINE void sum_rows(strided_rows<const T> rows, std::size_t coun
             sum_row<Arch, Splits>(rows(r), n, e.first == nullptr ? nullptr : e(r), padded, temperature, prefetches, to,
                                   r);
     };
-    if (padded && n <= regime<B>::group_elements) {
+    if (e.first == nullptr ? n <= regime<B>::group_elements : padded) {
         scale_for<B> room;
         const auto& scale = scale_for<B>::make(temperature, room);
         const auto group = n <= B::size ? sum_group<true, Splits, Arch, T> : sum_group<false, Splits, Arch, T>;
         while (count - r >= B::size) {
-            if (group(rows.from(r), n, e(r), static_cast<std::size_t>(e.stride), scale, to, r)) [[likely]]
+            if (group(rows.from(r), n, e.first == nullptr ? nullptr : e(r), static_cast<std::size_t>(e.stride), scale,
+                      to, r)) [[likely]]
                 r += B::size;
             else
                 one_by_one(r + B::size);

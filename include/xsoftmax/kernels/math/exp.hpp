@@ -407,51 +407,5 @@ XSOFTMAX_INLINE B exponential(B x, const reference<B>& to, const scale_for<B>& s
     return exponential_parts<B>(x, to, scale, std::bool_constant<Far>{}).product();
 }
 
-/// 2^t in double, good to 2^-32: the exponential of a float row's maximum before rounding.
-template <class D>
-XSOFTMAX_INLINE D exp2_of_float(D t)
-{
-    const D rounder(exp_constants<double>::round_to_integer);
-    const D counted = rounded(D(t + rounder)), r = t - rounded(D(counted - rounder));
-    constexpr auto& c = exp2_coefficients<double, 1>;
-    constexpr double first[8] = {c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]};
-    return add_bits(multiply_add(polynomial<D>(first, r), r, D(1.0)), shift_bits_left<52>(counted));
-}
-
-/// What exponential(top) would be without its rounding, for rows of float in the lanes: sums are divided by it.
-template <class B>
-XSOFTMAX_INLINE two_halves<doubles_of<B>> unrounded_exponentials(
-    B top, const reference<B>& to, const scale_for<B>& scale) requires(sizeof(value_of<B>) == 4)
-{
-    using D = doubles_of<B>;
-    const auto d = to_doubles(B(top - to.shift)), octaves = to_doubles(B(B(exponent_base<B>) - to.offset));
-    const auto of = [&](D distance, D n) XSOFTMAX_INLINE_LAMBDA {
-        return exp2_of_float<D>(distance * D(scale.octaves) - n * D(1.0 / exp2_steps<B>) +
-                                D(double(exp_constants<float>::stored_exponent)));
-    };
-    return {of(d.low, octaves.low), of(d.high, octaves.high)};
-}
-
-/// The same of rows of double.
-template <class B>
-XSOFTMAX_INLINE pair<B> unrounded_exponentials(B top, const reference<B>& to,
-                                               const scale_for<B>& scale) requires(sizeof(value_of<B>) == 8)
-{
-    const exponential_parts<B> parts(top, to, scale, std::true_type{});
-    if constexpr (exp2_steps<B> != 1)
-        return fast_two_sum(parts.power, B(parts.fraction * parts.power));
-    else {
-        // What rounding takes from 1 + rest.
-        const B one(1.0);
-        B rest;
-        if constexpr (is_reduced_to_natural<B>)
-            rest = rounded(B(polynomial<B>(scale.natural, parts.remainder) * parts.remainder));
-        else
-            rest = polynomial<B>(exp2_coefficients<double, 1>, parts.remainder) * parts.remainder;
-        const pair<B> sum = fast_two_sum(one, rest);
-        return {B(sum.high * parts.power), B(sum.low * parts.power)};
-    }
-}
-
 }  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::kernels
