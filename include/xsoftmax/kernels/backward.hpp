@@ -112,14 +112,13 @@ struct log_softmax_pass {
         const scale_for<B>& scale = scale_at_one<T, exp2_steps<B>>;
         const auto to_one = reference<B>::to_one(scale);
         if (t.divisor == 1)
-            return run([=, &scale](const B* of_row, B y, B u) XSOFTMAX_INLINE_LAMBDA {
+            return run([=](const B* of_row, B y, B u) XSOFTMAX_INLINE_LAMBDA {
                 return multiply_add(B(exponential(y, to_one, scale) * of_row[1]), of_row[0], u);
             });
-        run([=, &scale, lift = B(t.lift), high = B(t.high), low = B(t.low)](const B* of_row, B y, B u)
-                XSOFTMAX_INLINE_LAMBDA {
-                    const B e = exponential(y, to_one, scale) * of_row[1];
-                    return compensated_product(multiply_add(e, B(of_row[0] * lift), B(u * lift)), high, low);
-                });
+        run([=, lift = B(t.lift), high = B(t.high), low = B(t.low)](const B* of_row, B y, B u) XSOFTMAX_INLINE_LAMBDA {
+            const B e = exponential(y, to_one, scale) * of_row[1];
+            return compensated_product(multiply_add(e, B(of_row[0] * lift), B(u * lift)), high, low);
+        });
     }
 
     /// The gradients of elements y > bound of rows that are lanes: (−elsewhere − (exp(y) − 1)·Σ u)/T.
