@@ -185,7 +185,7 @@ XSOFTMAX_INLINE unsigned gradients_of_dominant(B y, B u, two_halves<doubles_of<B
     if constexpr (sizeof(T) == 4) {
         // Less elsewhere may be what rounding has left.
         const B others = narrowed<B>(elsewhere);
-        lost |= bits_of<B>(magnitude(others) < magnitude(u) * B(0x1p-26f)) & bits_of<B>(others != B(0.0f));
+        lost |= bits_of<B>(magnitude(others) < magnitude(u) * B(0x1p-26f)) & bits_of<B>(magnitude(others) > B(0.0f));
     }
     return lost;
 }
@@ -382,7 +382,7 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T
         bool is_rare = !Pass::make(totals, t, numbers);
         bool is_dominated = false;
         if constexpr (Pass::sees_dominant) {
-            const unsigned dominated = bits_of<B>(above.count != B(T(0))) & there;
+            const unsigned dominated = bits_of<B>(above.count > B(T(0))) & there;
             is_dominated = dominated != 0;
             if (is_dominated) {
                 if constexpr (sizeof(T) == 4) {
