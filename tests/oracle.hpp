@@ -4,24 +4,46 @@
 /// from them in units in the last place.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <vector>
 
 namespace oracle {
 
-/// Σ terms, pairwise: the oracle's own rounding stays below 2^-58 at 2^24 terms.
-inline long double pairwise_sum(std::span<const long double> terms)
+/// Σ term(i) for i in [first, last), pairwise: the oracle's own rounding stays below 2^-58 at 2^24 terms.
+template <class Term>
+long double pairwise_sum(std::size_t first, std::size_t last, const Term& term)
 {
-    if (terms.size() <= 8) {
+    if (last - first <= 8) {
         long double sum = 0;
-        for (const long double term : terms) sum += term;
+        for (std::size_t i = first; i < last; ++i) sum += term(i);
         return sum;
     }
-    const std::size_t half = terms.size() / 2;
-    return pairwise_sum(terms.first(half)) + pairwise_sum(terms.subspan(half));
+    const std::size_t middle = first + (last - first) / 2;
+    return pairwise_sum(first, middle, term) + pairwise_sum(middle, last, term);
+}
+
+inline long double pairwise_sum(std::span<const long double> terms)
+{
+    return pairwise_sum(0, terms.size(), [=](std::size_t i) { return terms[i]; });
+}
+
+/// a·b − product, exactly, where product is a·b rounded (Dekker, Numer. Math. 18, 1971). std::fma of long double takes five
+/// times as long: C libraries do it in software. Where a factor overflows the result is NaN.
+inline long double product_error(long double a, long double b, long double product)
+{
+    constexpr int digits = std::numeric_limits<long double>::digits;
+    constexpr long double splitter = static_cast<long double>(std::uint64_t{1} << (digits + 1) / 2) + 1;
+    const auto upper_half = [=](long double x) {
+        const long double c = splitter * x;
+        return c - (c - x);
+    };
+    const long double a_up = upper_half(a), a_low = a - a_up, b_up = upper_half(b), b_low = b - b_up;
+    return ((a_up * b_up - product) + a_up * b_low + a_low * b_up) + a_low * b_low;
 }
 
 /// One row at a temperature > 0, with a finite maximum.
@@ -32,16 +54,12 @@ public:
     {
         maximum_ = *std::max_element(logits.begin(), logits.end());
         exponentials_.reserve(logits.size());
-        std::vector<long double> others;
-        others.reserve(logits.size());
         for (const T x : logits) {
             exponentials_.push_back(exponential(x));
-            if (x == maximum_)
-                ++winners_;
-            else
-                others.push_back(exponentials_.back());
+            if (x == maximum_) ++winners_;
         }
-        others_ = pairwise_sum(others);
+        others_ =
+            pairwise_sum(0, logits.size(), [&](std::size_t i) { return logits[i] == maximum_ ? 0 : exponentials_[i]; });
         sum_ = others_ + static_cast<long double>(winners_);
         // winners − 1 first: where one element wins, the others may be far below the last bit of 1.
         log_sum_ = std::log1p(others_ + static_cast<long double>(winners_ - 1));
@@ -63,10 +81,8 @@ public:
 
     long double cross_entropy(std::span<const T> targets) const
     {
-        std::vector<long double> terms;
-        for (std::size_t i = 0; i < targets.size(); ++i)
-            if (targets[i] != 0) terms.push_back(targets[i] * cross_entropy(i));
-        return pairwise_sum(terms);
+        return pairwise_sum(0, targets.size(),
+                            [&](std::size_t i) { return targets[i] != 0 ? targets[i] * cross_entropy(i) : 0; });
     }
 
     /// (Σ t)·p − t at i, given Σ t; where p > 1/2 from the other targets, so that nothing cancels.
@@ -86,8 +102,9 @@ private:
         const long double top = maximum_, apart = x - top, x_seen = apart + top;
         const long double apart_rest = (x - x_seen) - (top - (x_seen - apart));
         const long double argument = difference(x);
-        const long double rest =
-            (std::fma(-argument, static_cast<long double>(temperature_), apart) + apart_rest) / temperature_;
+        const long double product = argument * temperature_;
+        const long double quotient_rest = (apart - product) - product_error(argument, temperature_, product);
+        const long double rest = (quotient_rest + apart_rest) / temperature_;
         const long double y = std::exp(argument);
         return std::isfinite(rest) ? y + y * rest : y;
     }
@@ -112,9 +129,18 @@ template <class T>
 long double ulp(long double x)
 {
     using limits = std::numeric_limits<T>;
-    int exponent = limits::min_exponent;
-    if (x != 0) std::frexp(x, &exponent);
-    return std::ldexp(1.0L, std::max(exponent, limits::min_exponent) - limits::digits);
+    const long double size = std::abs(x);
+    const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(size));
+    // By the bits of a double, where they do: std::frexp and std::ldexp take as long as the rest of a comparison. A size just
+    // below a power of 2 was rounded to it.
+    int exponent = static_cast<int>(bits >> 52) - 1022;
+    if (exponent > 1023)
+        std::frexp(size, &exponent);
+    else if (std::bit_cast<double>(bits) > size && (bits << 12) == 0)
+        --exponent;
+    const int power = std::max(exponent, limits::min_exponent) - limits::digits;
+    if (power >= -1022 && power <= 1023) return std::bit_cast<double>(static_cast<std::uint64_t>(power + 1023) << 52);
+    return std::ldexp(1.0L, power);
 }
 
 /// |got − expected| in units in the last place of `scale`; infinite where one is NaN or infinite and the other is not.
