@@ -12,18 +12,28 @@
 
 namespace logits {
 
-/// From a length to the next where tests go through all. Where a processor is emulated, which takes 20 times as long, they
-/// leave some out.
-#if defined(XSOFTMAX_TEST_EMULATED)
-inline constexpr bool emulated = true;
-inline constexpr std::size_t next_length = 7;
-#else
-inline constexpr bool emulated = false;
-inline constexpr std::size_t next_length = 1;
-#endif
+/// Do tests leave nothing out? Where the environment has XSOFTMAX_TEST_THOROUGH, which is how CTest runs the slow ones. Others
+/// are for every day and for emulated processors, and take some of the lengths, and some of many cases that are alike.
+inline bool thorough()
+{
+    static const bool is_set = std::getenv("XSOFTMAX_TEST_THOROUGH") != nullptr;
+    return is_set;
+}
 
-/// Is the i-th of many cases that are alike left out? Four of five are where a processor is emulated.
-inline bool is_left_out(std::uint64_t i) { return emulated && i % 5 != 0; }
+/// From a length to the next: to all, or to the first eight and every seventh beyond, among them 64 and, of whichever number of
+/// lanes, a row with each possible number of elements left over.
+inline std::size_t next_length(std::size_t n) { return thorough() || n < 8 ? n + 1 : n + 7; }
+
+/// All of these lengths, in order.
+inline std::vector<std::size_t> lengths_to(std::size_t last)
+{
+    std::vector<std::size_t> lengths;
+    for (std::size_t n = 1; n <= last; n = next_length(n)) lengths.push_back(n);
+    return lengths;
+}
+
+/// Is the i-th of many cases that are alike left out? Four of five are.
+inline bool is_left_out(std::uint64_t i) { return !thorough() && i % 5 != 0; }
 
 /// Fixed, unless the environment names another; tests print it when they fail.
 inline std::uint64_t seed()

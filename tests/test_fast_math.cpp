@@ -21,11 +21,13 @@ const double softmax_bound = xsoftmax::kernels::has_fused_multiply_add<xsoftmax:
 TEMPLATE_TEST_CASE("-ffast-math keeps the error of finite rows", "[fast_math]", float, double)
 {
     using T = TestType;
+    std::uint64_t count = 0;
     for (const std::size_t n : {1u, 2u, 7u, 16u, 40u, 100u, 128u, 129u, 300u, 511u, 512u, 1000u, 4099u, 30000u})
         for (const double winner : {0.0, 25.0, 60.0})
             for (const auto& [offset, temperature] :
                  {std::pair(0.0, 1.0), std::pair(100.0, 1.0), std::pair(-400.0, 1.0), std::pair(1e4, 1.0),
                   std::pair(0.0, 0.7), std::pair(50.0, 3.0), std::pair(1e4, 3.0), std::pair(0.0, 1e-3)}) {
+                if (logits::is_left_out(count++)) continue;
                 std::vector<T> x = logits::normal<T>(n, 2 * temperature, n, offset);
                 if (winner != 0) x[n / 2] = static_cast<T>(offset + winner * temperature);
                 INFO(n << " elements, one at " << winner << ", offset " << offset << ", temperature " << temperature
@@ -93,10 +95,12 @@ TEMPLATE_TEST_CASE("-ffast-math smooths over what a mask keeps", "[fast_math]", 
 TEMPLATE_TEST_CASE("-ffast-math keeps the error of backward passes", "[fast_math]", float, double)
 {
     using T = TestType;
+    std::uint64_t count = 0;
     for (const std::size_t n : {1u, 2u, 7u, 16u, 40u, 129u, 1000u, 4099u})
         for (const double winner : {0.0, 3.0, 25.0})
             for (const double offset : {0.0, 100.0})
                 for (const double temperature : {1.0, 0.25, 3.0}) {
+                    if (logits::is_left_out(count++)) continue;
                     std::vector<T> x = logits::normal<T>(n, 2, n);
                     if (winner != 0) x[n / 2] = static_cast<T>(winner);
                     const std::vector<T> g = logits::normal<T>(n, 1, n + 1, offset);

@@ -470,7 +470,7 @@ TEMPLATE_TEST_CASE("masked losses, every option in combination, along any axis o
                    double)
 {
     using T = TestType;
-    std::uint64_t salt = 100;
+    std::uint64_t salt = 100, count = 0;
     const std::array<T, 1> present{};
     using layouts = std::pair<strided::layout<4>, strided::layout<4>>;
     const std::array of_logits_and_others{
@@ -480,6 +480,7 @@ TEMPLATE_TEST_CASE("masked losses, every option in combination, along any axis o
         for (std::size_t axis = 0; axis < 4; ++axis)
             for (const auto& [of_logits, of_others] : of_logits_and_others)
                 for (unsigned bits = 0; bits < 64; ++bits) {
+                    if (logits::is_left_out(count++)) continue;
                     const auto chosen = [&](unsigned k) {
                         return (bits >> k & 1) != 0;
                     };

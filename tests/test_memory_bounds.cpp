@@ -2,6 +2,7 @@
 /// misalignment between bytes that must stay.
 
 #include "catch.hpp"
+#include "logits.hpp"
 
 #include <xsoftmax/xsoftmax.hpp>
 
@@ -22,8 +23,7 @@ namespace {
 
 std::vector<std::size_t> lengths()
 {
-    std::vector<std::size_t> all;
-    for (std::size_t n = 1; n <= 300; ++n) all.push_back(n);
+    std::vector<std::size_t> all = logits::lengths_to(300);
     all.insert(all.end(), {511, 512, 513, 1000, 1023, 1025, 2047});
     return all;
 }
@@ -217,7 +217,8 @@ TEMPLATE_TEST_CASE("nothing beyond the ends of a very long row is read or writte
     using T = TestType;
     constexpr std::size_t size = std::size_t{25} << 20, bytes = size + 4096;
     const fenced_memory logits(bytes), targets(bytes), output(bytes);
-    for (const std::size_t more : {0u, 1u, 7u, 16u}) {
+    for (const std::size_t more : {7u, 0u, 1u, 16u}) {
+        if (more != 7 && !logits::thorough()) continue;
         const std::size_t n = size / sizeof(T) + more;
         CAPTURE(n);
         const places<T> at_the_end{logits.before_the_last_fence<T>(n), targets.before_the_last_fence<T>(n),
@@ -237,8 +238,7 @@ TEMPLATE_TEST_CASE("alignment changes no bit, and the bytes around a row stay", 
     constexpr unsigned char canary = 0xA5;
     constexpr std::size_t margin = 128;
 
-    std::vector<std::size_t> some_lengths;
-    for (std::size_t n = 1; n <= 70; ++n) some_lengths.push_back(n);
+    std::vector<std::size_t> some_lengths = logits::lengths_to(70);
     some_lengths.insert(some_lengths.end(), {127, 128, 129, 200, 255, 300});
     for (const std::size_t n : some_lengths)
         for (std::size_t shift = 0; shift < 64; shift += sizeof(T))

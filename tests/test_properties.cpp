@@ -19,8 +19,7 @@ constexpr double epsilon = std::numeric_limits<T>::epsilon();
 constexpr double bound = 4;
 
 const std::vector<std::size_t> lengths = [] {
-    std::vector<std::size_t> all(150);
-    std::iota(all.begin(), all.end(), std::size_t{1});
+    std::vector<std::size_t> all = logits::lengths_to(150);
     all.insert(all.end(), {255, 256, 257, 1000, 4096});
     return all;
 }();

@@ -16,7 +16,8 @@ trap 'echo "consumers: FAILED" >&2' ERR
 
 configure() { # NAME SOURCE-DIR [CMAKE-ARGUMENT...]
     echo "== $1"
-    "$cmake" -S "$2" -B "$build/$1" -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_BUILD_TYPE=Release \
+    # Unoptimised: what is asked here is whether it compiles and links.
+    "$cmake" -S "$2" -B "$build/$1" -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_BUILD_TYPE=Debug \
         ${arguments[@]+"${arguments[@]}"} "${@:3}" >"$build/$1.log" || { cat "$build/$1.log"; false; }
 }
 
