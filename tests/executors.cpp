@@ -18,7 +18,7 @@ bool runs_each_once(Executor&& executor)
 
 int main()
 {
-    bool right = runs_each_once(xsoftmax::serial{});
+    bool right = runs_each_once(xsoftmax::serial_executor{});
     const char* names = "serial";
 #if defined(_OPENMP)
     right &= runs_each_once(xsoftmax::openmp{});

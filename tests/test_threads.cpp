@@ -171,7 +171,7 @@ template <class T>
 void check_bits(std::size_t outer, std::size_t n, std::size_t inner)
 {
     CAPTURE(outer, n, inner);
-    const auto one = all_results<T>(xsoftmax::serial{}, outer, n, inner);
+    const auto one = all_results<T>(xsoftmax::serial_executor{}, outer, n, inner);
     CHECK(same_bits(one, all_results<T>(four_threads{}, outer, n, inner)));
     std::size_t tasks = 0;
     CHECK(same_bits(one, all_results<T>(counting{&tasks}, outer, n, inner)));
@@ -216,7 +216,7 @@ TEST_CASE("an exception in a task reaches the caller", "[threads]")
             if (k == 57) throw std::runtime_error("57");
         });
     };
-    CHECK_THROWS_AS(fail_in(xsoftmax::serial{}), std::runtime_error);
+    CHECK_THROWS_AS(fail_in(xsoftmax::serial_executor{}), std::runtime_error);
 #if defined(_OPENMP)
     CHECK_THROWS_AS(fail_in(xsoftmax::openmp{}), std::runtime_error);
 #endif
@@ -254,7 +254,7 @@ TEST_CASE("what fails inside a function reaches the caller of any executor", "[t
         // And no harm was done.
         CHECK(xsoftmax::softmax_cross_entropy(executor, xsoftmax::masked(in, mask), classes) > 0);
     };
-    fails(xsoftmax::serial{});
+    fails(xsoftmax::serial_executor{});
     fails(four_threads{});
 #if defined(_OPENMP)
     fails(xsoftmax::openmp{});

@@ -35,7 +35,7 @@ void softmax_backward(const Probabilities& probabilities, const Upstream& upstre
             detail::as_input_like<Probabilities>(upstream), detail::as_output_like<Probabilities, Gradient>(gradient),
             options);
     else
-        softmax_backward(serial{}, probabilities, upstream, static_cast<Gradient&&>(gradient), options);
+        softmax_backward(serial_executor{}, probabilities, upstream, static_cast<Gradient&&>(gradient), options);
 }
 
 /// On the threads of an executor.
@@ -70,7 +70,8 @@ void log_softmax_backward(const LogProbabilities& log_probabilities, const Upstr
             detail::as_input_like<LogProbabilities>(upstream),
             detail::as_output_like<LogProbabilities, Gradient>(gradient), options);
     else
-        log_softmax_backward(serial{}, log_probabilities, upstream, static_cast<Gradient&&>(gradient), options);
+        log_softmax_backward(serial_executor{}, log_probabilities, upstream, static_cast<Gradient&&>(gradient),
+                             options);
 }
 
 /// On the threads of an executor.

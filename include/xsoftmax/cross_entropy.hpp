@@ -79,7 +79,7 @@ auto softmax_cross_entropy(const Logits& logits, const Targets& targets,
         return detail::run_row_loss(detail::checked_input<const Logits&>(logits), detail::as_targets<Logits>(targets),
                                     {}, options);
     else
-        return softmax_cross_entropy(serial{}, logits, targets, options);
+        return softmax_cross_entropy(serial_executor{}, logits, targets, options);
 }
 
 /// On the threads of an executor.
@@ -107,7 +107,7 @@ auto softmax_cross_entropy(const Logits& logits, const Targets& targets, Gradien
         return detail::run_row_loss(detail::checked_input<const Logits&>(logits), detail::as_targets<Logits>(targets),
                                     detail::as_output_like<Logits, Gradient>(gradient), options);
     else
-        return softmax_cross_entropy(serial{}, logits, targets, static_cast<Gradient&&>(gradient), options);
+        return softmax_cross_entropy(serial_executor{}, logits, targets, static_cast<Gradient&&>(gradient), options);
 }
 
 /// On the threads of an executor.
@@ -127,7 +127,7 @@ template <detail::operand_like Logits, detail::targets_like Targets, detail::ran
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses,
                           cross_entropy_options<detail::value_type<const Logits&>> options = {})
 {
-    cross_entropy_losses(serial{}, logits, targets, static_cast<Losses&&>(losses), options);
+    cross_entropy_losses(serial_executor{}, logits, targets, static_cast<Losses&&>(losses), options);
 }
 
 /// On the threads of an executor.
@@ -148,8 +148,8 @@ template <detail::operand_like Logits, detail::targets_like Targets, detail::ran
 void cross_entropy_losses(const Logits& logits, const Targets& targets, Losses&& losses, Gradient&& gradient,
                           cross_entropy_options<detail::value_type<const Logits&>> options = {})
 {
-    cross_entropy_losses(serial{}, logits, targets, static_cast<Losses&&>(losses), static_cast<Gradient&&>(gradient),
-                         options);
+    cross_entropy_losses(serial_executor{}, logits, targets, static_cast<Losses&&>(losses),
+                         static_cast<Gradient&&>(gradient), options);
 }
 
 /// On the threads of an executor.

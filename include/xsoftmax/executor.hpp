@@ -19,7 +19,7 @@ concept executor = requires(E& run, std::size_t count, void (*task)(std::size_t)
 };
 
 /// The caller's own thread: one task after the other.
-struct serial {
+struct serial_executor {
     /// task(0) … task(count − 1).
     template <class Task>
     XSOFTMAX_SHARED_INLINE void operator()(std::size_t count, Task&& task) const

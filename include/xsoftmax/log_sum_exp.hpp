@@ -37,7 +37,7 @@ requires detail::is_row_like<const Logits&>
         return detail::run_log_sum_exp_of_row(detail::as_input(logits), options);
     else {
         T value = 0;
-        log_sum_exp(serial{}, logits, std::span<T>(&value, 1), options);
+        log_sum_exp(serial_executor{}, logits, std::span<T>(&value, 1), options);
         return value;
     }
 }
@@ -51,7 +51,7 @@ requires detail::is_row_like<const Logits&>
 template <detail::operand_like Logits, detail::range Values>
 void log_sum_exp(const Logits& logits, Values&& values, softmax_options options = {})
 {
-    log_sum_exp(serial{}, logits, static_cast<Values&&>(values), options);
+    log_sum_exp(serial_executor{}, logits, static_cast<Values&&>(values), options);
 }
 
 /// On the threads of an executor.
@@ -83,7 +83,7 @@ template <detail::operand_like Logits>
 requires(!detail::is_row_like<const Logits&>)
     [[nodiscard]] auto log_sum_exp(const Logits& logits, softmax_options options = {})
 {
-    return log_sum_exp(serial{}, logits, options);
+    return log_sum_exp(serial_executor{}, logits, options);
 }
 
 }  // namespace XSOFTMAX_TARGET

@@ -7,9 +7,9 @@
 /// and to return when all have returned; if a task throws, that has to reach the caller. A thread pool takes a few lines.
 /// Results are bit for bit those of one thread, whatever the executor. Small batches stay on the caller's thread.
 ///
-///     xsoftmax::serial    the caller's thread
-///     xsoftmax::openmp    where the program is compiled with OpenMP
-///     xsoftmax::onetbb    where oneTBB's headers are found; a program that calls it links TBB::tbb
+///     xsoftmax::serial_executor    the caller's thread
+///     xsoftmax::openmp             where the program is compiled with OpenMP
+///     xsoftmax::onetbb             where oneTBB's headers are found; a program that calls it links TBB::tbb
 
 #include "executor.hpp"
 

@@ -55,7 +55,7 @@ void softmax(const Logits& logits, Probabilities&& probabilities, softmax_option
                                        detail::as_output(probabilities), options);
     }
     else
-        softmax(serial{}, logits, probabilities, options);
+        softmax(serial_executor{}, logits, probabilities, options);
 }
 
 /// On the threads of an executor.
@@ -98,7 +98,7 @@ void log_softmax(const Logits& logits, LogProbabilities&& log_probabilities, sof
         detail::run_softmax_row<true>("log_softmax", "log_probabilities", detail::as_input(logits),
                                       detail::as_output(log_probabilities), options);
     else
-        log_softmax(serial{}, logits, log_probabilities, options);
+        log_softmax(serial_executor{}, logits, log_probabilities, options);
 }
 
 /// On the threads of an executor.

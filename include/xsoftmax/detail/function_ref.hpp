@@ -42,7 +42,7 @@ struct executor_ref {
 
     template <class Executor>
     requires(!std::same_as<std::remove_cv_t<Executor>, executor_ref>) executor_ref(Executor& of)  // NOLINT: likewise
-        : run(of), is_serial(std::same_as<std::remove_cv_t<Executor>, serial>)
+        : run(of), is_serial(std::same_as<std::remove_cv_t<Executor>, serial_executor>)
     {
     }
 };
