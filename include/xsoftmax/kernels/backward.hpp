@@ -203,6 +203,7 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_group(const backward_rows<value_of<
     const std::size_t whole = is_short ? Whole : n / B::size, left = n - whole * B::size;
     const B zero(T(0));
     D sums[Rows];
+    double sum_of_row = 0;
     std::uint64_t dominated = 0, rare = 0;
     std::size_t dominant_at[Rows];
     alignas(B) T dominant_x[B::size] = {}, dominant_u[B::size] = {};
@@ -236,6 +237,11 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_group(const backward_rows<value_of<
         else if (at_once != 1)
             sum.total.add(sum.partial);
         sums[r] = sum.lanes();
+        if constexpr (Rows == 1) {
+            // Each level of a tree of lanes rounds, which double has no digits for. Rows that may stand in a group get its bits.
+            const bool may_round = sizeof(T) == 4 || n <= regime<B>::cached_group_elements;
+            sum_of_row = may_round ? reduce(sums[0], added{}) : to_double(sum.total.total());
+        }
         if constexpr (Pass::sees_dominant) {
             std::size_t i = 0;
             if constexpr (is_short) {
@@ -262,7 +268,7 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_group(const backward_rows<value_of<
     }
     two_halves<D> totals;
     if constexpr (Rows == 1)
-        totals.low = totals.high = D(reduce(sums[0], added{}));
+        totals.low = totals.high = D(sum_of_row);
     else if constexpr (sizeof(T) == 4)
         totals = sums_across(sums);
     else
