@@ -32,6 +32,7 @@ void reduce_across(none);
 void to_doubles(none);
 void to_floats(none);
 void are_zero(none);
+void bits_of(none);
 void first(none);
 void reduce(none, none);
 
