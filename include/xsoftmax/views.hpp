@@ -184,7 +184,29 @@ public:
         }
     }
 
+    /// The integer number i in 64 bits, which are those of a negative one in two's complement: to compare with, in a fraction
+    /// of the time.
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE std::uint64_t extended(std::size_t i) const noexcept
+    {
+        const unsigned char* const at = data_ + i * bytes_;
+        if (bytes_ == 4) return extended_as<std::int32_t>(at);
+        if (bytes_ == 8) return extended_as<std::int64_t>(at);
+        return bytes_ == 1 ? extended_as<std::int8_t>(at) : extended_as<std::int16_t>(at);
+    }
+
+    /// May integers of this type be negative?
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE bool is_signed() const noexcept { return is_signed_; }
+
 private:
+    template <class Signed>
+    [[nodiscard]] XSOFTMAX_SHARED_INLINE std::uint64_t extended_as(const unsigned char* at) const noexcept
+    {
+        Signed value;
+        std::memcpy(&value, at, sizeof value);
+        return is_signed_ ? static_cast<std::uint64_t>(std::int64_t{value})
+                          : std::uint64_t{static_cast<std::make_unsigned_t<Signed>>(value)};
+    }
+
     template <class Signed>
     [[nodiscard]] XSOFTMAX_SHARED_INLINE integer as(const unsigned char* at) const noexcept
     {

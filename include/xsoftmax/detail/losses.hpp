@@ -49,8 +49,8 @@ void check_loss_options(const char* function, const cross_entropy_options<T>& op
 /// rare_row.hpp.
 [[nodiscard]] inline bool is_ordinary_factor(double x, std::size_t n)
 {
-    const double least = 0x1p-42 * static_cast<double>(n);
-    return x == 0 || !(x == x) || (x >= least && x <= 0x1p40) || (x <= -least && x >= -0x1p40);
+    const double size = x < 0 ? -x : x;
+    return !(size > 0) || (size <= 0x1p40 && size >= 0x1p-42 * static_cast<double>(n));
 }
 
 /// A finite sum of products, or the infinite or undefined number that it is: low parts of those are NaN.
@@ -346,16 +346,15 @@ struct loss_targets {
 
     [[nodiscard]] bool is_ignored(std::size_t r, std::int64_t ignore_index) const
     {
-        const integer k = classes[r];
-        const auto left_out = static_cast<std::uint64_t>(ignore_index);
-        return k.is_negative == (ignore_index < 0) && k.magnitude == (ignore_index < 0 ? 0 - left_out : left_out);
+        return classes.extended(r) == static_cast<std::uint64_t>(ignore_index) &&
+               (ignore_index >= 0 || classes.is_signed());
     }
 
     /// The class of row r, which has been checked; of probabilities, 0.
     [[nodiscard]] std::size_t class_of(std::size_t r, std::int64_t ignore_index) const
     {
         if (!are_classes()) return 0;
-        return is_ignored(r, ignore_index) ? ignored : static_cast<std::size_t>(classes[r].magnitude);
+        return is_ignored(r, ignore_index) ? ignored : static_cast<std::size_t>(classes.extended(r));
     }
 
     /// They fit `rows` rows of logits.
@@ -376,12 +375,13 @@ struct loss_targets {
         std::size_t count = 0;
         for (std::size_t r = 0; r < rows; ++r) {
             if (is_ignored(r, options.ignore_index)) continue;
-            const integer k = classes[r];
-            if (k.is_negative || k.magnitude >= of_classes) [[unlikely]]
-                fail_integer(function, "target of row %zu", r, k, of_classes, ")");
+            // Negative ones are large numbers here.
+            const std::uint64_t k = classes.extended(r);
+            if (k >= of_classes) [[unlikely]]
+                fail_integer(function, "target of row %zu", r, classes[r], of_classes, ")");
             ++count;
             if (!options.class_weights.empty())
-                weights.add(static_cast<double>(options.class_weights[static_cast<std::size_t>(k.magnitude)]));
+                weights.add(static_cast<double>(options.class_weights[static_cast<std::size_t>(k)]));
         }
         if (options.class_weights.empty()) return {static_cast<double>(count), 0};
         return weights.unrounded();
@@ -430,9 +430,9 @@ template <class T>
                                 std::size_t n)
 {
     const double factor = terms.gradient_scale.high / options.temperature;
-    bool ordinary = kernels::is_ordinary<T>(options.temperature) && is_ordinary_factor(factor, n);
-    for (const double x : {options.z_loss, options.label_smoothing, 1 - options.label_smoothing})
-        ordinary = ordinary && is_ordinary_factor(x, 1);
+    bool ordinary = kernels::is_ordinary<T>(options.temperature) && is_ordinary_factor(factor, n) &&
+                    is_ordinary_factor(options.z_loss, 1) && is_ordinary_factor(options.label_smoothing, 1) &&
+                    is_ordinary_factor(1 - options.label_smoothing, 1);
     for (const T w : options.class_weights)
         ordinary = ordinary && is_ordinary_factor(static_cast<double>(w), 1) &&
                    is_ordinary_factor(static_cast<double>(w) * factor, n);
@@ -607,7 +607,7 @@ T run_row_loss(const operand<const T>& logits, const loss_targets<T>& targets, c
     const std::size_t target = targets.class_of(0, options.ignore_index);
     if (!targets.are_classes())
         check_extents(function, "targets", targets.probabilities, "logits", logits);
-    else if (!is_ignored && (targets.classes[0].is_negative || targets.classes[0].magnitude >= n)) [[unlikely]]
+    else if (!is_ignored && targets.classes.extended(0) >= n) [[unlikely]]
         fail_integer(function, "target", 0, targets.classes[0], n, "), the classes of logits");
     if (gradient.rank != 0) {
         check_extents(function, "gradient", gradient, "logits", logits);

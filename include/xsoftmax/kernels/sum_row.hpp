@@ -87,6 +87,14 @@ XSOFTMAX_NEVER_INLINE T row_maximum(const T* x, std::size_t n)
 /// Rows of 32000 are a seventh slower at 2 KB, and rows of 1000 to 4096 by 2 to 6 % at 4 KB.
 inline constexpr std::size_t prefetch_bytes = 8192;
 
+/// Was a guess near enough to the maximum from above, too? Not where the sum is NaN.
+template <class T>
+XSOFTMAX_INLINE bool is_good_sum(wide<T> sum)
+{
+    using constants = exp_constants<T>;
+    return leading(sum) >= constants::least_sum && leading(sum) <= constants::most_sum;
+}
+
 /// A row, what its exponentials are relative to, and what a sweep has found of it.
 template <class B>
 struct row_sweep {
@@ -191,12 +199,7 @@ struct row_sweep {
         sum = total.total();
     }
 
-    /// Was a guess near enough to the maximum from above, too? Not where the sum is NaN.
-    XSOFTMAX_INLINE bool is_good() const
-    {
-        using constants = exp_constants<T>;
-        return leading(sum) >= constants::least_sum && leading(sum) <= constants::most_sum;
-    }
+    XSOFTMAX_INLINE bool is_good() const { return is_good_sum<T>(sum); }
 
     /// The exponentials again: as they were stored, since that may have been over the logits, or computed.
     XSOFTMAX_INLINE B exponentials_at(std::size_t i, std::size_t count) const
@@ -207,18 +210,21 @@ struct row_sweep {
 
     /// What adding by twos has lost in the first block that holds the maximum, whose exponential is `own`. It is looked for
     /// among the logits, unless exponentials have taken their places.
-    XSOFTMAX_COLD wide<T> lost_beside_maximum(T own) const
+    XSOFTMAX_NEVER_INLINE wide<T> lost_beside_maximum(T own) const
     {
         const T* const from = stored != nullptr ? stored : x;
         const B wanted(stored != nullptr ? own : top);
         for (std::size_t i = 0; n - i >= block_of<B>; i += block_of<B>) {
-            B nearest(T(0)), block[block_size];
-            for (std::size_t k = 0; k < block_size; ++k)
-                nearest = k == 0 ? load_whole<B>(from + i) : maximum(nearest, load_whole<B>(from + i + k * B::size));
-            if (!any_true<B>(nearest >= wanted)) continue;
-            for (std::size_t k = 0; k < block_size; ++k) block[k] = exponentials_at(i + k * B::size, B::size);
+            B nearest[2] = {load_whole<B>(from + i), load_whole<B>(from + i + B::size)};
+            XSOFTMAX_UNROLL
+            for (std::size_t k = 2; k < block_size; ++k)
+                nearest[k % 2] = maximum(nearest[k % 2], load_whole<B>(from + i + k * B::size));
+            if (!any_true<B>(maximum(nearest[0], nearest[1]) >= wanted)) continue;
             running_sum<B> rest;
-            for (std::size_t k = 0; k < block_size; k += 2) rest.add(two_sum(block[k], block[k + 1]).low);
+            for (std::size_t k = 0; k < block_size; k += 2) {
+                const std::size_t at = i + k * B::size;
+                rest.add(two_sum(exponentials_at(at, B::size), exponentials_at(at + B::size, B::size)).low);
+            }
             return rest.total();
         }
         return wide_from<T>(0.0);
@@ -246,23 +252,25 @@ template <class T>
 inline constexpr double least_share_of_others = sizeof(T) == 4 ? 0x1p-26 : 0x1p-20;
 
 /// One maximum is taken from a row's sum, and log Σ exp((x − max x)/T) made of the rest, so that nothing cancels: where one
-/// logit is 25 above the others, the common form is off by 10^7 ULP.
-template <class B, class T>
-XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to, std::size_t at)
+/// logit is 25 above the others, the common form is off by 10^7 ULP. Only what is seldom met asks for the row, row_of(), whose
+/// address would otherwise keep all of it in memory.
+template <bool InPairs, class B, class T, class RowOf>
+XSOFTMAX_INLINE void split_off_maximum(wide<T> sum, T top, std::size_t n, const reference<B>& relative_to,
+                                       const scale_for<B>& scale, const RowOf& row_of, row_sums<T>& to, std::size_t at)
 {
     using D = doubles_of<B>;
-    const T own_stored = first_lane(exponential<true>(B(row.top), row.to, row.scale));
+    const T own_stored = first_lane(exponential<true>(B(top), relative_to, scale));
     const auto stored = static_cast<double>(own_stored);
-    wide<T> others = row.sum - wide_from<T>(stored);
+    wide<T> others = sum - wide_from<T>(stored);
     // Where the maximum has nearly all of the mass, others are what additions lost, and must be summed again.
     constexpr double of_addition = sizeof(T) == 4 ? 0x1p-27 : 0x1p-49;
     const double least_share =
-        row.in_pairs ? of_addition * (64 + static_cast<double>(row.n) / B::size) : least_share_of_others<T>;
+        InPairs ? of_addition * (64 + static_cast<double>(n) / B::size) : least_share_of_others<T>;
     if (!(leading(others) >= stored * least_share)) [[unlikely]]
-        others = row.n == 1 ? wide_from<T>(0.0) : row.sum_of_others(own_stored);
+        others = n == 1 ? wide_from<T>(0.0) : row_of().sum_of_others(own_stored);
     // Where it has more than half, what adding by twos lost of it is too much for them.
-    else if (stored * 2 > leading(row.sum) && row.in_pairs)
-        others = others + row.lost_beside_maximum(own_stored);
+    else if (InPairs && stored * 2 > leading(sum))
+        others = others + row_of().lost_beside_maximum(own_stored);
     if constexpr (sizeof(T) == 4) {
         to.others.part[0][at] = others;
         to.logarithm.part[0][at] = first_lane(log_one_plus(D(others / stored)));
@@ -276,6 +284,61 @@ XSOFTMAX_INLINE void split_off_maximum(const row_sweep<B>& row, row_sums<T>& to,
     }
 }
 
+/// 1/Σ e of row `at`.
+template <class T>
+XSOFTMAX_INLINE void set_inverse(wide<T> sum, row_sums<T>& to, std::size_t at)
+{
+    const split<T> inverse = split_into<T>(widened(reciprocal(sum)));
+    to.inverse_high[at] = inverse.high;
+    to.inverse_low[at] = inverse.low;
+}
+
+/// A row of a few vectors, relative to 1: a loop whose state stays in registers. In sum_row, which has more to keep, 8 floats
+/// take twice the time. False if the row is to be summed otherwise.
+template <class Arch, class T>
+XSOFTMAX_NEVER_INLINE bool split_short_row(const T* x, std::size_t n, T* e, bool pads,
+                                           const scale_for<xsimd::batch<T, Arch>>& scale, row_sums<T>& to,
+                                           std::size_t at)
+{
+    using B = xsimd::batch<T, Arch>;
+    const auto to_one = reference<B>::to_one(scale);
+    const B most(scale.guess_limit / 2);
+    B seen(-infinity<T>);
+    running_sum<B> total;
+    std::size_t i = 0;
+    for (; n - i >= B::size; i += B::size) {
+        const B v = load_whole<B>(x + i);
+        if (any_true<B>(v > most)) [[unlikely]]
+            return false;
+        const B y = exponential(v, to_one, scale);
+        seen = maximum(seen, v);
+        total.add(y);
+        if (e != nullptr) store_whole(e + i, y);
+    }
+    if (i != n) {
+        const B v = load_part(x + i, n - i, B(-infinity<T>));
+        if (any_true<B>(v > most)) [[unlikely]]
+            return false;
+        const B y = exponential(v, to_one, scale);
+        seen = maximum(seen, v);
+        total.add(y);
+        if (e != nullptr) pads ? store_whole(e + i, y) : store_part(e + i, n - i, y);
+    }
+    const T top = largest_lane(seen);
+    const wide<T> sum = total.total();
+    if (!is_near(top, scale) || !is_good_sum<T>(sum)) [[unlikely]]
+        return false;
+    set_inverse<T>(sum, to, at);
+    to.maximum[at] = top;
+    const auto row_of = [=, &scale] {
+        row_sweep<B> row(x, n, scale, to_one, false);
+        row.stored = e;
+        return row;
+    };
+    split_off_maximum<false>(sum, top, n, to_one, scale, row_of, to, at);
+    return true;
+}
+
 /// Sums row `at` of `to`: n ≥ 1 elements at an ordinary temperature. Exponentials go to `e` unless that is null; they may go
 /// over the logits, which are then not there for a second sweep. Where it `pads`, whole vectors are written at the row's end.
 /// Without `Splits`, the maximum and what follows from it are not wanted.
@@ -286,6 +349,9 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
     using B = xsimd::batch<T, Arch>;
     scale_for<B> room;
     const auto& scale = scale_for<B>::make(temperature, room);
+    if constexpr (Splits)
+        if (n <= block_of<B> && e != x && split_short_row<Arch>(x, n, e, pads, scale, to, at)) [[likely]]
+            return;
     row_sweep<B> sweep(x, n, scale, reference<B>::to_one(scale),
                        n > (Splits ? regime<B>::group_elements : regime<B>::kept_group_elements));
     sweep.stored = e;
@@ -314,11 +380,17 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
         // A maximum far off is what it is whatever was guessed, so that bits do not depend on that.
         const bool is_as_near = is_exact || is_near(sweep.top, scale);
         if (is_summed && is_as_near && sweep.is_good()) [[likely]] {
-            const split<T> inverse = split_into<T>(widened(reciprocal(sweep.sum)));
-            to.inverse_high[at] = inverse.high;
-            to.inverse_low[at] = inverse.low;
+            set_inverse<T>(sweep.sum, to, at);
             to.maximum[at] = sweep.top;
-            if constexpr (Splits) split_off_maximum(sweep, to, at);
+            if constexpr (Splits) {
+                const auto row_of = [&] {
+                    return sweep;
+                };
+                if (sweep.in_pairs)
+                    split_off_maximum<true>(sweep.sum, sweep.top, n, sweep.to, scale, row_of, to, at);
+                else
+                    split_off_maximum<false>(sweep.sum, sweep.top, n, sweep.to, scale, row_of, to, at);
+            }
             return;
         }
         if (is_exact) break;

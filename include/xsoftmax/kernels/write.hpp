@@ -99,6 +99,10 @@ XSOFTMAX_INLINE void write_row(const Result& result, const value_of<B>* x, const
     constexpr std::size_t vectors = ReadsOther ? block_size / 2 : block_size;
     const std::size_t last = n - B::size;
     const B end = at(last);
+    if (n <= 2 * B::size) {
+        store_whole(to, at(0));
+        return store_whole(to + last, end);
+    }
     std::size_t i = 0;
     for (; n - i >= vectors * B::size; i += vectors * B::size) {
         B block[vectors];
