@@ -374,8 +374,12 @@ XSOFTMAX_NEVER_INLINE void sum_row(const T* x, std::size_t n, T* e, bool pads, d
             sweep.to = reference<B>::to(B(highest), scale);
             is_far = !is_near(highest, scale);
         }
-        if (is_far) [[unlikely]]
-            sweep.run_far(e, pads);
+        if (is_far) [[unlikely]] {
+            row_sweep<B> copy = sweep;  // one whose address is taken would stay in memory
+            copy.run_far(e, pads);
+            sweep.sum = copy.sum;
+            sweep.in_pairs = false;
+        }
         const bool is_summed = is_far || sweep.run(highest, e, pads, prefetches);
         // A maximum far off is what it is whatever was guessed, so that bits do not depend on that.
         const bool is_as_near = is_exact || is_near(sweep.top, scale);
