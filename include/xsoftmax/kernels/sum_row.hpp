@@ -294,7 +294,7 @@ XSOFTMAX_INLINE void set_inverse(wide<T> sum, row_sums<T>& to, std::size_t at)
 }
 
 /// A row of a few vectors, relative to 1: a loop whose state stays in registers. In sum_row, which has more to keep, 8 floats
-/// take twice the time. False if the row is to be summed otherwise.
+/// take a third longer. False if the row is to be summed otherwise.
 template <class Arch, class T>
 XSOFTMAX_NEVER_INLINE bool split_short_row(const T* x, std::size_t n, T* e, bool pads,
                                            const scale_for<xsimd::batch<T, Arch>>& scale, row_sums<T>& to,
