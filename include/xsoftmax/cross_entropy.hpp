@@ -40,6 +40,8 @@ template <class Logits, class Targets>
 {
     static_assert(!is_row_like<const Logits&> || !range<const Targets&> || !class_indices<const Targets&>,
                   "xsoftmax: a row has one class, which is an integer and no list");
+    static_assert(!std::is_arithmetic_v<Targets> || counting<Targets>,
+                  "xsoftmax: a class is an integer, and neither bool, a character nor a floating-point number");
     if constexpr (counting<Targets>)
         return {std::span<const Targets>(&targets, 1), {}};
     else if constexpr (class_indices<const Targets&>)

@@ -222,11 +222,13 @@ template <class X>
         return nullptr;
 }
 
-/// Targets: a class index (of a row), a range of them (a class for each row), or probabilities as the logits are.
+/// Targets: a class index (of a row), a range of them (a class for each row), or probabilities as the logits are. Numbers that
+/// are no classes are let in to be told so.
 template <class X>
 concept class_indices = counting<std::remove_cvref_t<X>> ||(range<X>&& counting<std::ranges::range_value_t<X>>);
 template <class X>
-concept targets_like = class_indices<X> ||(operand_like<X> && !is_masked<std::remove_cvref_t<X>>);
+concept targets_like = class_indices<X> || std::is_arithmetic_v<X> ||
+    (operand_like<X> && !is_masked<std::remove_cvref_t<X>>);
 
 }  // namespace XSOFTMAX_TARGET
 }  // namespace xsoftmax::detail
