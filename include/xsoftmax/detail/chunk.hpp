@@ -17,16 +17,7 @@
 namespace xsoftmax::detail {
 inline namespace XSOFTMAX_TARGET {
 
-/// Exponentials of rows of up to so many bytes wait in a tile on the stack rather than in the output, a row for every so many
-/// lines.
-inline constexpr std::size_t tile_row_bytes = 512;
-inline constexpr std::size_t tile_bytes = 16 * tile_row_bytes;
-inline constexpr std::size_t line_bytes = 64;
-
-/// Results of this size do not stay in a cache: at 16 MB streaming stores take 0.7 of plain ones' time, at 8 MB the same.
-inline constexpr std::size_t out_of_cache_bytes = std::size_t{12} << 20;
-/// Longest row whose exponentials wait in a buffer then: it stays in a second-level cache.
-inline constexpr std::size_t buffer_row_bytes = std::size_t{320} << 10;
+using kernels::cache_regime;
 
 /// Up to kernels::rows_at_once rows of n ≥ 1 elements, and what becomes of them; or one contiguous row, for which nothing need
 /// be compiled that many rows take.
@@ -65,7 +56,7 @@ public:
     {
         using namespace kernels;
         T* const over = keeps ? output.first : nullptr;
-        is_padded_ = length * sizeof(T) <= tile_row_bytes;
+        is_padded_ = length * sizeof(T) <= cache_regime::tile_row_bytes;
         if constexpr (IsRow) {
             exponentials_ = {is_padded_ && keeps ? tile_ : over, 0};
             sums.rare = 0;
@@ -85,7 +76,7 @@ public:
     /// Are logits lost to the exponentials that keep their places?
     [[nodiscard]] bool overwrites() const
     {
-        return output.first == logits.first && (are_columns || length * sizeof(T) > tile_row_bytes);
+        return output.first == logits.first && (are_columns || length * sizeof(T) > cache_regime::tile_row_bytes);
     }
 
     /// Results of the exponentials.
@@ -129,7 +120,7 @@ public:
             const strided_rows<const T> from{logits.first, logits.row};
             const strided_rows<T> to{output.first, output.row};
             if constexpr (!IsRow)
-                if (is_out_of_cache && output.first != logits.first && length * sizeof(T) >= line_bytes)
+                if (is_out_of_cache && output.first != logits.first && length * sizeof(T) >= cache_regime::line_bytes)
                     return call<stream_shifted_entry<T>>(kind, from, to, begin, rows, length);
             call<write_shifted_entry<T>>(kind, from, false, strided_rows<const T>{}, to, begin, rows, length);
         });
@@ -141,8 +132,9 @@ private:
     {
         using namespace kernels;
         if (is_padded_ && keeps)
-            exponentials_ = {tile_, static_cast<std::ptrdiff_t>((length * sizeof(T) + line_bytes - 1) / line_bytes *
-                                                                line_bytes / sizeof(T))};
+            exponentials_ = {
+                tile_, static_cast<std::ptrdiff_t>((length * sizeof(T) + cache_regime::line_bytes - 1) /
+                                                   cache_regime::line_bytes * cache_regime::line_bytes / sizeof(T))};
         else if (buffer != nullptr && keeps)
             exponentials_ = {buffer, 0};
         else
@@ -163,17 +155,18 @@ private:
 
     place<T> exponentials_;
     bool is_padded_ = false;
-    alignas(line_bytes) T tile_[tile_bytes / sizeof(T)];
+    alignas(cache_regime::line_bytes) T tile_[cache_regime::tile_bytes / sizeof(T)];
 };
 
 /// Rows of `length` elements for a chunk.
 template <class T>
 [[nodiscard]] std::size_t rows_of_chunk(std::size_t length)
 {
-    const std::size_t lines = (length * sizeof(T) + line_bytes - 1) / line_bytes;
-    constexpr std::size_t most = kernels::rows_at_once, bytes = std::size_t{64} << 10;
-    if (length * sizeof(T) <= tile_row_bytes) return (std::min)(most, tile_bytes / (lines * line_bytes));
-    return std::clamp<std::size_t>(bytes / (length * sizeof(T)), 1, most);
+    const std::size_t lines = (length * sizeof(T) + cache_regime::line_bytes - 1) / cache_regime::line_bytes;
+    constexpr std::size_t most = kernels::rows_at_once;
+    if (length * sizeof(T) <= cache_regime::tile_row_bytes)
+        return (std::min)(most, cache_regime::tile_bytes / (lines * cache_regime::line_bytes));
+    return std::clamp<std::size_t>(cache_regime::chunk_bytes / (length * sizeof(T)), 1, most);
 }
 
 /// Calls run(chunk) for all rows of a share. Rows that the chunk is cut by come again, each by itself. `keeps` where
@@ -194,10 +187,11 @@ void for_each_chunk(const row_layout& layout, const pointers<T>& data, bool writ
     part.temperature = temperature;
     const bool writes_elsewhere = writes && (data[0] != data[last] || masks != nullptr);
     part.is_out_of_cache =
-        layout.rows() >= out_of_cache_bytes / sizeof(T) / n && layout.is_contiguous() && writes_elsewhere;
-    const bool streams = part.is_out_of_cache && keeps && !has_targets && n * sizeof(T) <= buffer_row_bytes &&
-                         n * sizeof(T) > tile_row_bytes;
-    const elements<T> buffer(streams ? n + line_bytes : 0);
+        layout.rows() >= cache_regime::out_of_cache_bytes / sizeof(T) / n && layout.is_contiguous() && writes_elsewhere;
+    const bool streams = part.is_out_of_cache && keeps && !has_targets &&
+                         n * sizeof(T) <= cache_regime::buffer_row_bytes &&
+                         n * sizeof(T) > cache_regime::tile_row_bytes;
+    const elements<T> buffer(streams ? n + cache_regime::line_bytes : 0);
     part.buffer = buffer.data();
     const bool columns = masks == nullptr && layout.are_columns();
     // As many rows as are summed together are composed together.

@@ -71,7 +71,7 @@ void set_row(chunk<T, true>& part, const operand<const T>& logits, T* output, do
     part.output.first = output;
     part.length = logits.extents[0];
     part.temperature = temperature;
-    part.is_out_of_cache = part.length >= (std::size_t{1} << 20) / sizeof(T);
+    part.is_out_of_cache = part.length >= kernels::cache_regime::prefetched_row_bytes / sizeof(T);
 }
 
 template <bool Logarithms, class T>

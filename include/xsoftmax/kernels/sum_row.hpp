@@ -83,10 +83,6 @@ XSOFTMAX_NEVER_INLINE T row_maximum(const T* x, std::size_t n)
     return largest_lane(maximum(maximum(tops[0], tops[1]), maximum(tops[2], tops[3])));
 }
 
-/// How far ahead of the exponentials their logits are asked for. The processor's own prefetching stops at the end of a page.
-/// Rows of 32000 are a seventh slower at 2 KB, and rows of 1000 to 4096 by 2 to 6 % at 4 KB.
-inline constexpr std::size_t prefetch_bytes = 8192;
-
 /// Was a guess near enough to the maximum from above, too? Not where the sum is NaN.
 template <class T>
 XSOFTMAX_INLINE bool is_good_sum(wide<T> sum)
@@ -155,7 +151,8 @@ struct row_sweep {
     {
         for (; n - i >= block_of<B>; i += block_of<B>) {
             if (prefetches) {
-                constexpr std::size_t line = 64 / sizeof(T), ahead = prefetch_bytes / sizeof(T);
+                constexpr std::size_t line = cache_regime::line_bytes / sizeof(T),
+                                      ahead = cache_regime::prefetch_bytes / sizeof(T);
                 XSOFTMAX_UNROLL
                 for (std::size_t k = 0; k < block_of<B>; k += line) prefetch(x + i + ahead + k);
             }

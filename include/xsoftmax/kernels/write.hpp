@@ -148,7 +148,7 @@ XSOFTMAX_NEVER_INLINE void stream_rows(const Kind& kind, strided_rows<const T> f
                                        std::size_t first, std::size_t count, std::size_t n)
 {
     using B = xsimd::batch<T, Arch>;
-    constexpr std::size_t line_bytes = 64, line = line_bytes / sizeof(T);
+    constexpr std::size_t line_bytes = cache_regime::line_bytes, line = line_bytes / sizeof(T);
     for (std::size_t r = first; r < first + count; ++r) {
         const auto numbers = [r](const T* of_rows) XSOFTMAX_INLINE_LAMBDA {
             return B(of_rows[r]);
