@@ -5,6 +5,8 @@
 
 #include "sum_columns.hpp"
 
+#include <concepts>
+
 namespace xsoftmax::kernels {
 
 /// Rows of contiguous elements, or columns, that a backward pass reads and writes.
@@ -41,17 +43,36 @@ struct inverse_temperature {
     }
 };
 
-/// A pass is a type with add(sum, x, u) and `vectors_at_once`, see backward_sum; `fill`, which adds nothing as an x beside u = 0;
-/// `numbers`, how many writing needs of a row; make(), which makes those of rows that are the lanes of a batch, and returns
-/// whether all rows keep their digits; and with_result(), as in write.hpp. Where it `sees_dominant`, an element above `bound` has
-/// more than half of the mass and a gradient of its own.
+/// What a pass is unless it says otherwise.
 template <class B>
-struct softmax_pass {
+struct pass_defaults {
+    static constexpr value_of<B> fill = 0;             ///< as x beside u = 0 it adds nothing
+    static constexpr std::size_t numbers = 1;          ///< that writing needs of a row
+    static constexpr std::size_t vectors_at_once = 2;  ///< see backward_sum
+    static constexpr bool sees_dominant = false;       ///< has an element above `bound` a gradient of its own?
+};
+
+/// Where an element above `bound` has more than half of the mass, of_dominant() is its gradient.
+template <class Pass, class B>
+concept knows_dominant = !Pass::sees_dominant || std::same_as<decltype(Pass::of_dominant({}, {}, {}, Pass::bound)), B>;
+
+/// A backward pass: what is added up, what make() makes of the sums of rows that are the lanes of a batch, and with_result(), as
+/// in write.hpp. make() returns whether all rows keep their digits.
+template <class Pass, class B>
+concept backward_pass = std::derived_from<Pass, pass_defaults<B>> && knows_dominant<Pass, B> &&
+    requires(B v, B (&numbers)[Pass::numbers], two_halves<doubles_of<B>> sum,
+             const inverse_temperature<value_of<B>>& temperature, void (*run)(B (*of)(const B* numbers, B x, B u)))
+{
+    requires std::same_as<decltype(Pass::add(v, v, v)), B>;
+    requires std::same_as<decltype(Pass::make(sum, temperature, numbers)), bool>;
+    Pass::with_result(temperature, run);
+};
+
+/// gradient = p·(u − Σ p·u)/T
+template <class B>
+struct softmax_pass : pass_defaults<B> {
     using T = value_of<B>;
-    static constexpr T fill = T(0);
-    static constexpr std::size_t numbers = 1;
-    static constexpr bool sees_dominant = false;
-    static constexpr std::size_t vectors_at_once = 2;
+    using pass_defaults<B>::numbers;
 
     XSOFTMAX_INLINE static B add(B sum, B p, B u) { return rounded(multiply_add(p, u, sum)); }
 
@@ -78,7 +99,7 @@ struct softmax_pass {
 
 /// gradient = (u − exp(y)·Σ u)/T, and at an element with more than half of the mass (−Σ u elsewhere − (exp(y) − 1)·Σ u)/T.
 template <class B>
-struct log_softmax_pass {
+struct log_softmax_pass : pass_defaults<B> {
     using T = value_of<B>;
     using D = doubles_of<B>;
     static constexpr T fill = -infinity<T>;
@@ -330,6 +351,7 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_rows(const backward_rows<T>& at,
 {
     using B = xsimd::batch<T, Arch>;
     using Pass = PassOf<B>;
+    static_assert(backward_pass<Pass, B>);
     const inverse_temperature<T> t(temperature);
     const auto group = n < B::size        ? backward_group<Pass, B, B::size, 0>
                        : n <= 2 * B::size ? backward_group<Pass, B, B::size, 1>
@@ -364,6 +386,7 @@ XSOFTMAX_NEVER_INLINE std::uint64_t backward_of_columns(const backward_columns<T
     using B = xsimd::batch<T, Arch>;
     using D = doubles_of<B>;
     using Pass = PassOf<B>;
+    static_assert(backward_pass<Pass, B>);
     const inverse_temperature<T> t(temperature);
     std::uint64_t rare = 0;
     for (std::size_t r = 0; r < rows; r += B::size) {

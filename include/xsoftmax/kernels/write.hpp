@@ -2,14 +2,15 @@
 
 /// From the sums of rows to results: one writing sweep for each kind of result.
 ///
-/// A kind is a type with the numbers that it needs for a row, as pointers to as many as there are rows, and `reads_other`; its
-/// with_result makes of them what becomes of an exponential or a logit, and of what is in its place in `other`, if it reads
-/// that. README.md has the steps to add one.
+/// A kind, see way_of_writing, is the numbers that it needs for a row, as pointers to as many as there are rows, and
+/// `reads_other`; its with_result makes of them what becomes of an exponential or a logit, and of what is in its place in
+/// `other`, if it reads that. README.md has the steps to add one.
 
 #include "row_sum.hpp"
 #include "sum_row.hpp"
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 
 namespace xsoftmax::kernels {
@@ -78,6 +79,15 @@ XSOFTMAX_INLINE void with_result(const scaled_less_targets<value_of<B>>& kind, c
     });
 }
 
+/// A way of writing: pointers to a number for each row, and a with_result() for them.
+template <class Kind, class B>
+concept way_of_writing = requires(const Kind& kind, B (*load)(const value_of<B>* of_rows),
+                                  void (*run)(B (*result)(B x, B other)))
+{
+    requires std::same_as<decltype(Kind::reads_other), const bool>;
+    with_result<B>(kind, load, run);
+};
+
 /// Results of one row of n contiguous elements, `to` which may be what they are made of.
 template <class B, bool ReadsOther, class Result>
 XSOFTMAX_INLINE void write_row(const Result& result, const value_of<B>* x, const value_of<B>* other, value_of<B>* to,
@@ -123,6 +133,7 @@ XSOFTMAX_NEVER_INLINE void write_rows(const Kind& kind, strided_rows<const T> fr
                                       std::size_t count, std::size_t n)
 {
     using B = xsimd::batch<T, Arch>;
+    static_assert(way_of_writing<Kind, B>);
     const std::size_t end = first + count;
     // Of tiny rows that lie close, where what is read is elsewhere, a vector may reach into the next ones, which are written
     // later.
